@@ -1,0 +1,2 @@
+//! datagate.
+fn main() {}
