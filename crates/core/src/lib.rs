@@ -1,1 +1,3 @@
-//! Placeholder.
+//! datagate's decision, as pure functions.
+
+pub mod region;
