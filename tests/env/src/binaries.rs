@@ -241,13 +241,11 @@ mod tests {
             let required = format!("{package} {version}");
             assert!(
                 module.go_mod.contains(&required),
-                "{required} is not in {}/go.mod",
-                module.name
+                "{required} is not in its go.mod"
             );
             assert!(
                 module.go_sum.contains(&required),
-                "{required} is not in {}/go.sum",
-                module.name
+                "{required} is not in its go.sum"
             );
         }
     }

@@ -143,7 +143,8 @@ impl ControlPlane {
         fs::read_to_string(&path).map_err(Error::io("read", path))
     }
 
-    /// Has a process that uses this control plane ended with it, also when this process is killed.
+    /// Has a process that uses this control plane ended before it (SIGTERM, and SIGKILL after 5 s), also when
+    /// this process is killed.
     ///
     /// # Errors
     ///
@@ -152,6 +153,6 @@ impl ControlPlane {
         self.watchdog
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .watch_process(pid)
+            .watch_user(pid)
     }
 }

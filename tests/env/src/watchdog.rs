@@ -11,7 +11,6 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::time::Duration;
 
 use crate::Error;
 
@@ -32,13 +31,11 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Makes a folder in `parent`. At the end, processes have `grace` between SIGTERM and SIGKILL.
-    pub(crate) fn start(parent: &Path, grace: Duration) -> Result<Self, Error> {
-        let polls = grace.as_millis() / 50;
+    /// Makes a folder in `parent`.
+    pub(crate) fn start(parent: &Path) -> Result<Self, Error> {
         let mut shell = Command::new("/bin/sh")
             .args(["-c", SCRIPT, "datagate-env-watchdog"])
             .arg(parent)
-            .arg(polls.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -100,23 +97,23 @@ impl Watchdog {
             .spawn()
             .map_err(Error::io("run", program))?;
         let gate = child.stdin.take();
-        let group = format!("-{}", child.id());
+        let group = child.id();
         self.children.push((name.to_owned(), child));
-        self.watch(&group)?;
+        self.watch("group", group)?;
         if let Some(mut gate) = gate {
             gate.write_all(b"\n").map_err(Error::io("start", program))?;
         }
         Ok(())
     }
 
-    /// Has a process that was started elsewhere ended with the others.
-    pub(crate) fn watch_process(&mut self, pid: u32) -> Result<(), Error> {
-        self.watch(&pid.to_string())
+    /// Has a process that uses the programs ended before them: asked with SIGTERM, and made to after 5 s.
+    pub(crate) fn watch_user(&mut self, pid: u32) -> Result<(), Error> {
+        self.watch("user", pid)
     }
 
-    fn watch(&mut self, target: &str) -> Result<(), Error> {
+    fn watch(&mut self, kind: &str, pid: u32) -> Result<(), Error> {
         let Some(pipe) = &mut self.pipe else { return Ok(()) };
-        pipe.write_all(format!("{target}\n").as_bytes())
+        pipe.write_all(format!("{kind} {pid}\n").as_bytes())
             .map_err(Error::io("tell the watchdog of", &self.dir))
     }
 
@@ -147,7 +144,7 @@ impl Drop for Watchdog {
     fn drop(&mut self) {
         drop(self.pipe.take());
         // Collecting them as they end is what lets the shell see them gone. There is nobody to tell of an
-        // error, and none is expected: the shell sends SIGKILL if it must.
+        // error, and none is expected: the shell sends SIGKILL.
         for (_, child) in &mut self.children {
             let _ = child.wait();
         }

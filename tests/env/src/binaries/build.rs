@@ -70,7 +70,7 @@ fn build_one(cache: &Path, program: &Program, position: &str) -> Result<(), Erro
     } = program;
 
     // In the cache, so that the finished file can be renamed; the watchdog removes it however we end.
-    let mut watchdog = Watchdog::start(cache, Duration::ZERO)?;
+    let mut watchdog = Watchdog::start(cache)?;
     let dir = watchdog.dir().to_owned();
     for (file, content) in [("go.mod", module.go_mod), ("go.sum", module.go_sum)] {
         let path = dir.join(file);

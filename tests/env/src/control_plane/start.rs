@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{Component, ControlPlane, Options, client};
 use crate::pki::Pki;
@@ -20,9 +20,6 @@ const PORT_TAKEN: &str = "address already in use";
 
 /// How often another port is tried.
 const ATTEMPTS: usize = 5;
-
-/// Between SIGTERM and SIGKILL. Nothing of theirs is kept, so this is only for their connections.
-const GRACE: Duration = Duration::from_secs(2);
 
 /// The metadata of every request, which has the annotations that webhooks give.
 const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1
@@ -59,7 +56,7 @@ impl ControlPlane {
     }
 
     fn try_start(binaries: &Binaries, options: &Options) -> Result<Self, Error> {
-        let watchdog = Watchdog::start(&std::env::temp_dir(), GRACE)?;
+        let watchdog = Watchdog::start(&std::env::temp_dir())?;
         let dir = watchdog.dir().to_owned();
         let pki = Pki::create(&dir.join("pki"))?;
         let port = free_port()?;
