@@ -101,19 +101,16 @@ fn run(command: &[String]) -> Result<ExitCode, Error> {
         .map_err(failed)?;
     cluster.end_with(child.id())?;
 
-    let status = wait(&mut child, &signal).map_err(failed)?;
-    // The watchdog ends the command too, if it is still there.
-    drop(cluster);
-    let number = signal.load(Ordering::Relaxed);
-    match status {
-        Some(status) => Ok(exit_code(status)),
-        None => {
-            child.wait().map_err(failed)?;
-            Ok(ExitCode::from(
-                u8::try_from(number).unwrap_or_default().saturating_add(128),
-            ))
-        }
+    if let Some(status) = wait(&mut child, &signal).map_err(failed)? {
+        return Ok(exit_code(status));
     }
+    thread::scope(|scope| {
+        // The watchdog ends the command first, and sees it gone when it has been collected.
+        scope.spawn(|| child.wait());
+        drop(cluster);
+    });
+    let number = u8::try_from(signal.load(Ordering::Relaxed)).unwrap_or_default();
+    Ok(ExitCode::from(number.saturating_add(128)))
 }
 
 /// Waits until the command ends, or until a signal says that it is to be ended.

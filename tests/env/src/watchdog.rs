@@ -6,11 +6,13 @@
 //! way for emergencies is used every day.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use crate::Error;
 
@@ -143,11 +145,62 @@ impl Watchdog {
 impl Drop for Watchdog {
     fn drop(&mut self) {
         drop(self.pipe.take());
-        // Collecting them as they end is what lets the shell see them gone. There is nobody to tell of an
-        // error, and none is expected: the shell sends SIGKILL.
+        // Collecting them as they end is what lets the shell see them gone.
+        while matches!(self.shell.try_wait(), Ok(None)) {
+            for (_, child) in &mut self.children {
+                let _ = child.try_wait();
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        // Nothing is left to do, unless somebody killed the shell.
         for (_, child) in &mut self.children {
+            let _ = child.kill();
             let _ = child.wait();
         }
-        let _ = self.shell.wait();
+        if self.dir.exists() {
+            let _ = fs::remove_dir_all(&self.dir);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sleeping() -> (tempfile::TempDir, Watchdog) {
+        let parent = tempfile::tempdir().unwrap();
+        let mut watchdog = Watchdog::start(parent.path()).unwrap();
+        let log = watchdog.dir().join("log");
+        watchdog
+            .spawn("sleep", Path::new("sleep"), ["1000"], &log, |_| {})
+            .unwrap();
+        (parent, watchdog)
+    }
+
+    #[test]
+    fn dropping_it_ends_its_programs_and_removes_the_folder() {
+        let (parent, mut watchdog) = sleeping();
+        assert!(watchdog.exited("sleep").is_none());
+        drop(watchdog);
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn it_does_not_depend_on_the_shell_when_dropped() {
+        let (parent, mut watchdog) = sleeping();
+        watchdog.shell.kill().unwrap();
+        drop(watchdog);
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_an_error() {
+        let error = Watchdog::start(Path::new("/dev/null")).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("cannot make a folder in /dev/null: "),
+            "{error}"
+        );
     }
 }

@@ -12,6 +12,11 @@ use std::time::Duration;
 use datagate_env::wait_until;
 use tempfile::TempDir;
 
+use holder::Holder;
+
+#[path = "support/holder.rs"]
+mod holder;
+
 /// Writes the file after `-o`, as an executable, and notes that it ran.
 const WORKS: &str = r#"
 echo built >> "$NOTES"
@@ -143,15 +148,14 @@ fn without_go_it_says_what_to_install() {
 #[test]
 fn a_killed_build_leaves_nothing() {
     let folders = Folders::with_go(HANGS);
-    let mut holder = folders.command().spawn().unwrap();
+    let mut holder = Holder(folders.command().spawn().unwrap());
     let soon = Duration::from_secs(30);
     let go = wait_until("go to run", soon, || {
         let notes = fs::read_to_string(folders.notes()).unwrap_or_default();
         notes.strip_suffix('\n').map(str::to_owned).ok_or(notes)
     })
     .unwrap();
-    holder.kill().unwrap();
-    holder.wait().unwrap();
+    holder.kill();
     wait_until("go and its folder to go", soon, || {
         let stat = fs::read_to_string(Path::new("/proc").join(&go).join("stat")).unwrap_or_default();
         let gone = stat.is_empty() || stat.contains(") Z ");

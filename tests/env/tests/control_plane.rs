@@ -11,13 +11,18 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use datagate_env::{Binaries, Component, ControlPlane, Error, Options, stdout_of, wait_until};
 use serde_json::json;
+
+use holder::Holder;
+
+#[path = "support/holder.rs"]
+mod holder;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -197,15 +202,14 @@ fn a_killed_holder_leaves_nothing() {
     let temp = tempfile::tempdir().unwrap();
     let (mut holder, dir) = running(temp.path(), SLEEPS);
     assert_eq!(living_in(&dir).len(), 4);
-    holder.kill().unwrap();
-    holder.wait().unwrap();
+    holder.kill();
     nothing_left(temp.path(), &dir);
 }
 
 #[test]
 fn a_holder_killed_while_it_starts_leaves_nothing() {
     let temp = tempfile::tempdir().unwrap();
-    let mut holder = holder(temp.path(), "true").spawn().unwrap();
+    let mut holder = Holder(holder(temp.path(), "true").spawn().unwrap());
     let dir = wait_until("etcd to run", SOON, || {
         let dir = fs::read_dir(temp.path())
             .unwrap()
@@ -220,8 +224,7 @@ fn a_holder_killed_while_it_starts_leaves_nothing() {
         }
     })
     .unwrap();
-    holder.kill().unwrap();
-    holder.wait().unwrap();
+    holder.kill();
     nothing_left(temp.path(), &dir);
 }
 
@@ -229,8 +232,14 @@ fn a_holder_killed_while_it_starts_leaves_nothing() {
 fn a_terminated_holder_stops_and_says_so() {
     let temp = tempfile::tempdir().unwrap();
     let (mut holder, dir) = running(temp.path(), SLEEPS);
-    stdout_of(Command::new("kill").args(["-TERM", &holder.id().to_string()])).unwrap();
-    assert_eq!(holder.wait().unwrap().code(), Some(128 + 15));
+    let begun = Instant::now();
+    stdout_of(Command::new("kill").args(["-TERM", &holder.0.id().to_string()])).unwrap();
+    assert_eq!(holder.0.wait().unwrap().code(), Some(128 + 15));
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "stopping took {:?}",
+        begun.elapsed()
+    );
     // No waiting here: it had stopped everything before it ended.
     assert_eq!((living_in(&dir).len(), dir.exists()), (0, false));
 }
@@ -257,10 +266,10 @@ fn holder(temp: &Path, script: &str) -> Command {
 }
 
 /// The same, ready, with the folder of the control plane; the script prints its kubeconfig first.
-fn running(temp: &Path, script: &str) -> (Child, PathBuf) {
-    let mut holder = holder(temp, script).stdout(Stdio::piped()).spawn().unwrap();
+fn running(temp: &Path, script: &str) -> (Holder, PathBuf) {
+    let mut holder = Holder(holder(temp, script).stdout(Stdio::piped()).spawn().unwrap());
     let mut line = String::new();
-    BufReader::new(holder.stdout.take().unwrap())
+    BufReader::new(holder.0.stdout.take().unwrap())
         .read_line(&mut line)
         .unwrap();
     let dir = Path::new(line.trim_end()).parent().unwrap().to_owned();
