@@ -126,8 +126,12 @@ impl Binaries {
     ///
     /// When a program must be built and there is no Go, or the build fails, or the cache cannot be written.
     pub fn find_or_build() -> Result<Self, Error> {
-        let assets = set("KUBEBUILDER_ASSETS").map(PathBuf::from);
-        let cache = Self::cache_dir()?;
+        // Absolute, because the programs are started in a folder of their own.
+        let assets = set("KUBEBUILDER_ASSETS")
+            .map(PathBuf::from)
+            .map(absolute)
+            .transpose()?;
+        let cache = absolute(Self::cache_dir()?)?;
         Self::find_or_build_in(assets.as_deref(), &cache)
     }
 
@@ -203,6 +207,10 @@ impl Binaries {
     pub fn all(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().map(PathBuf::as_path)
     }
+}
+
+fn absolute(path: PathBuf) -> Result<PathBuf, Error> {
+    std::path::absolute(&path).map_err(Error::io("find", path))
 }
 
 /// A variable that is set and not empty.

@@ -29,7 +29,6 @@ pub struct ControlPlane {
 
 /// How a control plane is started.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
 pub struct Options {
     /// Whether the controllers run: without them no Pod comes of a Job and no namespace has a service account.
     pub controller_manager: bool,

@@ -6,6 +6,10 @@
 //! likes. Dropping the [`ControlPlane`] ends its processes and removes the folder; so does the death of
 //! the process that holds it, however it dies.
 //!
+//! There is no node: pods stay pending, and a test that wants one to have run says so by its `status`
+//! subresource. A CronJob with `schedule: "@every 1s"` makes its first Job within seconds. A webhook of the
+//! test is best registered by [`ControlPlane::create_local_service`].
+//!
 //! ```no_run
 //! # fn main() -> Result<(), datagate_env::Error> {
 //! use datagate_env::{Binaries, ControlPlane, Options};

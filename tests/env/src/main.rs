@@ -97,6 +97,8 @@ fn run(command: &[String]) -> Result<ExitCode, Error> {
         .args(arguments)
         .env("KUBECONFIG", cluster.kubeconfig())
         .env("PATH", path_with(cluster.bin_dir()))
+        // Another control plane may have had the same port and other kinds.
+        .env("KUBECACHEDIR", cluster.dir().join("home/.kube/cache"))
         .spawn()
         .map_err(failed)?;
     cluster.end_with(child.id())?;

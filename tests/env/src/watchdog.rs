@@ -35,6 +35,7 @@ pub(crate) struct Watchdog {
 impl Watchdog {
     /// Makes a folder in `parent`.
     pub(crate) fn start(parent: &Path) -> Result<Self, Error> {
+        let parent = &std::path::absolute(parent).map_err(Error::io("find", parent))?;
         let mut shell = Command::new("/bin/sh")
             .args(["-c", SCRIPT, "datagate-env-watchdog"])
             .arg(parent)

@@ -58,8 +58,10 @@ const SLEEPS: &str = "cd ${KUBECONFIG%/*} && echo $KUBECONFIG && exec sleep 1000
 #[test]
 fn two_at_once_have_real_children_and_leave_nothing() {
     let binaries = Binaries::find_or_build().unwrap();
-    let mut options = Options::default();
-    options.audit = true;
+    let options = Options {
+        audit: true,
+        ..Options::default()
+    };
     let start = || ControlPlane::start(&binaries, &options).unwrap();
     let (one, two) = thread::scope(|scope| {
         let other = scope.spawn(start);
@@ -140,8 +142,10 @@ fn creator(cluster: &ControlPlane, resource: &str) -> String {
 #[test]
 fn a_local_service_is_called_as_in_production() {
     let binaries = Binaries::find_or_build().unwrap();
-    let mut options = Options::default();
-    options.controller_manager = false;
+    let options = Options {
+        controller_manager: false,
+        ..Options::default()
+    };
     let cluster = ControlPlane::start(&binaries, &options).unwrap();
     cluster.create_local_service("default", "gate").unwrap();
 
@@ -187,8 +191,10 @@ fn a_local_service_is_called_as_in_production() {
 #[test]
 fn a_part_that_does_not_start_shows_its_log() {
     let binaries = Binaries::find_or_build().unwrap();
-    let mut options = Options::default();
-    options.api_server_args = vec!["--no-such-flag".to_owned()];
+    let options = Options {
+        api_server_args: vec!["--no-such-flag".to_owned()],
+        ..Options::default()
+    };
     let error = ControlPlane::start(&binaries, &options).unwrap_err();
     let Error::Start { component, tail, .. } = &error else {
         panic!("{error}")
