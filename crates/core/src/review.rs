@@ -182,7 +182,7 @@ impl<'de> Visitor<'de> for Envelope<'_> {
                     review = Some(map.next_value_seed(Request {
                         objects: self.objects,
                         uid: self.uid,
-                    })?)
+                    })?);
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -280,7 +280,7 @@ impl<'de> Visitor<'de> for Request<'_> {
                     }
                 }
                 Field::OldObject => {
-                    review.old_object = map.next_value::<Option<&RawValue>>()?.map(RawValue::get)
+                    review.old_object = map.next_value::<Option<&RawValue>>()?.map(RawValue::get);
                 }
                 Field::Other => {
                     map.next_value::<IgnoredAny>()?;

@@ -59,7 +59,7 @@ impl<'w> Walk<'w> {
                 None => self.broke(parent, Ancestry::Missing),
                 Some(Err(_)) => self.broke(parent, Ancestry::Unreadable),
                 Some(Ok(_)) if open.iter().any(|(it, _)| it.name == *parent) => {
-                    self.broke(parent, Ancestry::Cycle)
+                    self.broke(parent, Ancestry::Cycle);
                 }
                 Some(Ok(_)) if open.len() >= MAX_ANCESTORS => self.broke(parent, Ancestry::Cycle),
                 Some(Ok(parent)) => open.push((parent, 0)),
