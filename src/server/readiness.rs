@@ -131,8 +131,7 @@ mod tests {
                 text: "[+] certificate: valid (1.5 s ago)\nready\n".into()
             }
         );
-        readiness
-            .add("policies", || Health::failing("first list not read yet"));
+        readiness.add("policies", || Health::failing("first list not read yet"));
         assert_eq!(
             readiness.report(),
             Report {
