@@ -1,0 +1,69 @@
+//! What the platform team may set: which resources are accelerators, which accounts make which children.
+
+use crate::glob::Glob;
+
+/// The configured lists. The chart renders the same values into its CEL filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Extended resources (names with a `/`) that are no accelerators.
+    pub ignored_resources: Vec<Glob>,
+    /// Runtime classes that give access to accelerators.
+    pub runtime_classes: Vec<Glob>,
+    /// Images that operators and meshes add to pods, which do not count when a child is compared with its root.
+    pub injected_images: Vec<Glob>,
+    /// Accounts that make children, besides each kind's own (`workload::Edge`).
+    pub controller_accounts: Vec<ControllerAccount>,
+}
+
+/// An account that makes children of one kind for owners of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControllerAccount {
+    /// Kind of the owner, for example `Job`.
+    pub owner: Box<str>,
+    /// Kind of the child, for example `Pod`.
+    pub child: Box<str>,
+    /// `request.userInfo.username` of the account. Listing one trusts it even in its own namespace.
+    pub username: Box<str>,
+}
+
+impl Settings {
+    /// Extended resources that are known not to be accelerators.
+    pub const IGNORED_RESOURCES: &'static [&'static str] = &[
+        "*/fuse",
+        "*/kvm",
+        "*/tun",
+        "*/vhost-net",
+        "networking.gke.io.networks/*",
+        "sgx.intel.com/*",
+        "vpc.amazonaws.com/*",
+    ];
+
+    /// Runtime classes of the accelerator vendors' installers.
+    pub const RUNTIME_CLASSES: &'static [&'static str] = &["nvidia*"];
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let globs = |patterns: &[&str]| patterns.iter().map(|pattern| Glob::from(*pattern)).collect();
+        Self {
+            ignored_resources: globs(Self::IGNORED_RESOURCES),
+            runtime_classes: globs(Self::RUNTIME_CLASSES),
+            injected_images: Vec::new(),
+            controller_accounts: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// Whether a resource name asks for an accelerator.
+    #[must_use]
+    pub fn is_accelerator(&self, resource: &str) -> bool {
+        resource.contains('/') && !self.ignored_resources.iter().any(|glob| glob.matches(resource))
+    }
+
+    /// Whether a runtime class gives access to accelerators.
+    #[must_use]
+    pub fn is_accelerated_class(&self, class: &str) -> bool {
+        self.runtime_classes.iter().any(|glob| glob.matches(class))
+    }
+}

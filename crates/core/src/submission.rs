@@ -1,0 +1,221 @@
+//! What was submitted, in one shape for all kinds: frames and nodes, not a list of pods.
+//!
+//! A *frame* is a pod, the list of jobs of a JobSet, a template of a workflow. A *node* runs a container or calls a
+//! frame. Each node has an order (after what it starts) and says whether it may run zero times. Templates are never
+//! inlined: a frame that is called twice stands here once.
+
+use smallvec::SmallVec;
+
+use crate::path::{At, Paths};
+use crate::text::Text;
+
+/// The submission of one object, and of the templates inside it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Submission<'a> {
+    /// The field paths of everything below.
+    pub paths: Paths<'a>,
+    /// Containers and calls, in the order of the object.
+    pub nodes: Vec<Node<'a>>,
+    /// The orders that nodes refer to; the first is `Order::Start`.
+    pub orders: Vec<Order>,
+    /// How many frames there are; frame 0 is the object.
+    pub frames: u32,
+    /// Every `datagate.dev/` key, unread.
+    pub keys: SmallVec<[Key<'a>; 4]>,
+    /// Where it waits: suspended, a count of 0, a scheduling gate.
+    pub held: SmallVec<[At; 1]>,
+    /// Where a whole pod, rather than one container, asks for accelerators.
+    pub accelerator: Option<At>,
+    /// Volumes and other raw text that belongs to what runs, compared but never read.
+    pub raw: SmallVec<[&'a str; 2]>,
+    /// Things that will run and cannot be seen.
+    pub opaque: Vec<Opaque<'a>>,
+}
+
+/// A frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FrameId(pub u32);
+
+/// A node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub u32);
+
+/// An order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrderId(pub u32);
+
+/// A container, or a call of a frame.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node<'a> {
+    /// The frame it stands in.
+    pub frame: FrameId,
+    /// The name by which `datagate.dev/steps` may refer to it.
+    pub name: Text<'a>,
+    /// What it does.
+    pub what: What<'a>,
+    /// After what it starts.
+    pub after: OrderId,
+    /// Whether it surely runs to completion.
+    pub runs: Runs,
+    /// Its field.
+    pub at: At,
+}
+
+/// What a node does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum What<'a> {
+    /// Runs a container.
+    Run(Run<'a>),
+    /// Runs everything in a frame.
+    Call(FrameId),
+}
+
+/// A container.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run<'a> {
+    /// Its role in the pod.
+    pub role: Role,
+    /// Its image, as written.
+    pub image: Text<'a>,
+    /// Its command; absent: the image's own.
+    pub command: Option<Vec<Text<'a>>>,
+    /// Its arguments; absent: the image's own.
+    pub args: Option<Vec<Text<'a>>>,
+    /// Whether it asks for an accelerator.
+    pub accelerated: bool,
+    /// Environment, volume mounts and hooks as raw JSON, compared but never read.
+    pub raw: SmallVec<[&'a str; 4]>,
+}
+
+/// The role of a container in its pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// One of `initContainers` that runs to completion.
+    Init,
+    /// One of `initContainers` with a `restartPolicy` that keeps it running.
+    Sidecar,
+    /// One of `containers`.
+    Main,
+    /// One of `ephemeralContainers`.
+    Ephemeral,
+}
+
+/// Whether a node surely runs, and to completion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runs {
+    /// It does.
+    Once,
+    /// It may run zero times, or fail unnoticed.
+    Maybe(Void),
+}
+
+/// Why something proves nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Void {
+    /// It starts beside what trains.
+    Beside,
+    /// It starts after what trains.
+    After,
+    /// It is in a pod or task that what trains does not wait for.
+    Elsewhere,
+    /// It keeps running, so it never completes before what follows.
+    Sidecar,
+    /// It has a count of 0.
+    ZeroReplicas,
+    /// It is an ephemeral container.
+    Ephemeral,
+}
+
+/// After what a node starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// At once, when its frame starts.
+    Start,
+    /// After a node of the same frame completed.
+    Done(NodeId),
+    /// After all of these. Of nothing: at once.
+    All(Box<[OrderId]>),
+    /// After any of these. Of nothing: never proves anything.
+    Any(Box<[OrderId]>),
+    /// After a node, in a way that does not prove that it completed.
+    Weak(NodeId, Void),
+}
+
+/// A `datagate.dev/` key where it was found, unread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key<'a> {
+    /// Its name behind `datagate.dev/`, for example `datasets`.
+    pub name: Text<'a>,
+    /// Its value; absent if it is not a literal.
+    pub value: Option<Text<'a>>,
+    /// How it is written.
+    pub carrier: Carrier,
+    /// Its field.
+    pub at: At,
+}
+
+/// How a key is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Carrier {
+    /// A label.
+    Label,
+    /// An annotation.
+    Annotation,
+    /// An environment variable, `DATAGATE_DATASETS` for `datagate.dev/datasets`.
+    Env,
+}
+
+/// Something that will run and cannot be seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opaque<'a> {
+    /// What it refers to, as "TrainingRuntime torch-v9".
+    pub reference: Text<'a>,
+    /// Why it cannot be seen, as a clause: "does not exist".
+    pub why: &'static str,
+    /// The reference's field.
+    pub at: At,
+}
+
+impl<'a> Submission<'a> {
+    /// Whether any part asks for an accelerator.
+    #[must_use]
+    pub fn accelerated(&self) -> bool {
+        self.accelerator.is_some() || self.runs().any(|(_, run)| run.accelerated)
+    }
+
+    /// The nodes that run containers.
+    pub fn runs(&self) -> impl Iterator<Item = (NodeId, &Run<'a>)> {
+        self.nodes.iter().zip(0..).filter_map(|(node, id)| match &node.what {
+            What::Run(run) => Some((NodeId(id), run)),
+            What::Call(_) => None,
+        })
+    }
+
+    /// A node.
+    #[must_use]
+    pub fn node(&self, id: NodeId) -> Option<&Node<'a>> {
+        self.nodes.get(id.0 as usize)
+    }
+}
+
+impl Run<'_> {
+    /// Its command and arguments are unset or exactly those given.
+    #[must_use]
+    pub fn runs_as(&self, command: Option<&[Box<str>]>, args: Option<&[Box<str>]>) -> bool {
+        let unset = self.command.is_none() && self.args.is_none();
+        let same = |given: Option<&[Text<'_>]>, wanted: Option<&[Box<str>]>| match (given, wanted) {
+            (None, None) => true,
+            (Some(given), Some(wanted)) => {
+                given.len() == wanted.len() && given.iter().zip(wanted).all(|(a, b)| a.as_str() == &**b)
+            }
+            _ => false,
+        };
+        unset || (same(self.command.as_deref(), command) && same(self.args.as_deref(), args))
+    }
+
+    /// The digest in its image reference, as `sha256:...`.
+    #[must_use]
+    pub fn digest(&self) -> Option<&str> {
+        self.image.split_once('@').map(|(_, digest)| digest)
+    }
+}

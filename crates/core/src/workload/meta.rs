@@ -1,0 +1,109 @@
+//! What all objects have in common: metadata, of which only the part that is read.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use smallvec::SmallVec;
+
+use crate::text::Text;
+
+/// `metadata`, of an object or a template.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Meta<'a> {
+    /// `name`.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub name: Text<'a>,
+    /// `namespace`.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub namespace: Text<'a>,
+    /// `uid`.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub uid: Text<'a>,
+    /// `labels`, of which only ours.
+    #[serde(borrow, default)]
+    pub labels: OurKeys<'a>,
+    /// `annotations`, of which only ours.
+    #[serde(borrow, default)]
+    pub annotations: OurKeys<'a>,
+    /// `ownerReferences`.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub owner_references: Vec<OwnerReference<'a>>,
+}
+
+/// `metav1.OwnerReference`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnerReference<'a> {
+    /// `apiVersion`: group and version.
+    #[serde(borrow)]
+    pub api_version: Text<'a>,
+    /// `kind`.
+    #[serde(borrow)]
+    pub kind: Text<'a>,
+    /// `name`.
+    #[serde(borrow)]
+    pub name: Text<'a>,
+    /// `uid`.
+    #[serde(borrow)]
+    pub uid: Text<'a>,
+    /// Whether it is the managing controller.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub controller: bool,
+}
+
+impl OwnerReference<'_> {
+    /// The API group; empty for core.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        self.api_version.split_once('/').map_or("", |(group, _)| group)
+    }
+}
+
+/// The `datagate.dev/` keys of a map of labels or annotations; the others are skipped without a copy.
+#[derive(Debug, Default)]
+pub struct OurKeys<'a>(pub SmallVec<[(Text<'a>, Text<'a>); 2]>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for OurKeys<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeysVisitor;
+
+        impl<'de> Visitor<'de> for KeysVisitor {
+            type Value = OurKeys<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of strings")
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(OurKeys::default())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut ours = OurKeys::default();
+                while let Some(key) = map.next_key::<Text<'de>>()? {
+                    if key.starts_with(crate::declaration::PREFIX) {
+                        // Twice the same key: two parsers may take different ones, so neither counts.
+                        if ours.0.iter().any(|(seen, _)| *seen == key) {
+                            return Err(serde::de::Error::custom(format_args!("duplicate key `{key}`")));
+                        }
+                        ours.0.push((key, map.next_value()?));
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(ours)
+            }
+        }
+
+        deserializer.deserialize_any(KeysVisitor)
+    }
+}
+
+/// Stored objects hold `null` where a list or a string may be left out.
+pub(crate) fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}

@@ -1,0 +1,241 @@
+//! Pod and PodTemplate, and the pod templates inside every other kind.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use smallvec::SmallVec;
+
+use super::meta::{Meta, null_is_default};
+use super::{Edge, Info, Kind, Scope};
+use crate::draft::Draft;
+use crate::path::Paths;
+use crate::submission::{FrameId, OrderId, Runs};
+use crate::text::Text;
+
+/// A list that stored objects may hold as `null`.
+#[derive(Debug, Deserialize)]
+#[serde(transparent, bound(deserialize = "T: Deserialize<'de>"))]
+pub struct List<T>(#[serde(deserialize_with = "null_is_default")] pub Vec<T>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+/// `PodTemplateSpec`.
+#[derive(Debug, Default, Deserialize)]
+pub struct PodTemplate<'a> {
+    /// `metadata`.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub metadata: Meta<'a>,
+    /// `spec`.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub spec: PodSpec<'a>,
+}
+
+/// `PodSpec`, of which only what is read or compared.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodSpec<'a> {
+    /// Run one after another, each to completion, before all others; except sidecars.
+    #[serde(borrow, default)]
+    pub init_containers: List<Container<'a>>,
+    /// Start together.
+    #[serde(borrow, default)]
+    pub containers: List<Container<'a>>,
+    /// Added to a running pod through the subresource.
+    #[serde(borrow, default)]
+    pub ephemeral_containers: List<Container<'a>>,
+    /// May give access to devices without any resource.
+    #[serde(borrow, default)]
+    pub runtime_class_name: Option<Text<'a>>,
+    /// Dynamic resource allocation.
+    #[serde(default)]
+    pub resource_claims: List<IgnoredAny>,
+    /// While there is one the pod waits.
+    #[serde(default)]
+    pub scheduling_gates: List<IgnoredAny>,
+    /// Compared, never read.
+    #[serde(borrow, default)]
+    pub volumes: Option<&'a RawValue>,
+}
+
+/// `Container` and `EphemeralContainer`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Container<'a> {
+    /// `name`.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub name: Text<'a>,
+    /// `image`.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub image: Text<'a>,
+    /// `command`.
+    #[serde(borrow, default)]
+    pub command: Option<List<Text<'a>>>,
+    /// `args`.
+    #[serde(borrow, default)]
+    pub args: Option<List<Text<'a>>>,
+    /// `env`.
+    #[serde(borrow, default)]
+    pub env: List<EnvVar<'a>>,
+    /// `resources`.
+    #[serde(borrow, default)]
+    pub resources: Option<Resources<'a>>,
+    /// Anything but unset, `Never` and `OnFailure` makes an init container a sidecar.
+    #[serde(borrow, default)]
+    pub restart_policy: Option<Text<'a>>,
+    /// Compared, never read.
+    #[serde(borrow, default)]
+    pub env_from: Option<&'a RawValue>,
+    /// Compared, never read.
+    #[serde(borrow, default)]
+    pub volume_mounts: Option<&'a RawValue>,
+    /// Compared, never read: hooks run commands.
+    #[serde(borrow, default)]
+    pub lifecycle: Option<&'a RawValue>,
+}
+
+/// `EnvVar`. Without a `value` it comes from elsewhere.
+#[derive(Debug, Deserialize)]
+pub struct EnvVar<'a> {
+    /// `name`.
+    #[serde(borrow)]
+    pub name: Text<'a>,
+    /// `value`.
+    #[serde(borrow, default)]
+    pub value: Option<Text<'a>>,
+}
+
+/// `ResourceRequirements`.
+#[derive(Debug, Default, Deserialize)]
+pub struct Resources<'a> {
+    /// `limits`.
+    #[serde(borrow, default)]
+    pub limits: Extended<'a>,
+    /// `requests`.
+    #[serde(borrow, default)]
+    pub requests: Extended<'a>,
+    /// `claims`.
+    #[serde(default)]
+    pub claims: List<IgnoredAny>,
+}
+
+/// The names of the extended resources (those with a `/`) of which more than 0 is asked.
+#[derive(Debug, Default)]
+pub struct Extended<'a>(pub SmallVec<[Text<'a>; 2]>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Extended<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ExtendedVisitor;
+
+        impl<'de> Visitor<'de> for ExtendedVisitor {
+            type Value = Extended<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of quantities")
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Extended::default())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut extended = Extended::default();
+                while let Some(name) = map.next_key::<Text<'de>>()? {
+                    if name.contains('/') {
+                        let quantity: &RawValue = map.next_value()?;
+                        // The API server writes quantities canonically, so nothing else is zero.
+                        if !matches!(quantity.get(), "0" | "\"0\"") {
+                            extended.0.push(name);
+                        }
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(extended)
+            }
+        }
+
+        deserializer.deserialize_any(ExtendedVisitor)
+    }
+}
+
+/// `v1` Pod.
+#[derive(Debug)]
+pub struct PodKind;
+
+/// A Pod.
+#[derive(Debug, Deserialize)]
+pub struct Pod<'a> {
+    #[serde(borrow, default)]
+    metadata: Meta<'a>,
+    #[serde(borrow, default)]
+    spec: PodSpec<'a>,
+}
+
+impl Kind for PodKind {
+    const INFO: Info = Info {
+        group: "",
+        kind: "Pod",
+        plural: "pods",
+        versions: &["v1"],
+        scope: Scope::Namespaced,
+        trains: false,
+        subresources: &["ephemeralcontainers"],
+        creators: &[
+            Edge::of("batch", "Job", "job-controller"),
+            Edge::of("apps", "ReplicaSet", "replicaset-controller"),
+            Edge::of("apps", "StatefulSet", "statefulset-controller"),
+            Edge::of("apps", "DaemonSet", "daemon-set-controller"),
+            Edge::of("", "ReplicationController", "replication-controller"),
+        ],
+        holds: &["spec.schedulingGates"],
+    };
+    type Object<'a> = Pod<'a>;
+
+    fn draft<'a>(pod: Pod<'a>, d: &mut Draft<'a, '_>) {
+        d.object(pod.metadata);
+        d.held(!pod.spec.scheduling_gates.0.is_empty(), Paths::ROOT, "spec.schedulingGates");
+        let spec = d.field(Paths::ROOT, "spec");
+        d.containers(pod.spec, FrameId(0), spec);
+    }
+}
+
+/// `v1` PodTemplate: inert until a controller uses it, judged as if one did.
+#[derive(Debug)]
+pub struct PodTemplateKind;
+
+/// A PodTemplate.
+#[derive(Debug, Deserialize)]
+pub struct PodTemplateObject<'a> {
+    #[serde(borrow, default)]
+    metadata: Meta<'a>,
+    #[serde(borrow, default)]
+    template: PodTemplate<'a>,
+}
+
+impl Kind for PodTemplateKind {
+    const INFO: Info = Info {
+        group: "",
+        kind: "PodTemplate",
+        plural: "podtemplates",
+        versions: &["v1"],
+        scope: Scope::Namespaced,
+        trains: false,
+        subresources: &[],
+        creators: &[],
+        holds: &[],
+    };
+    type Object<'a> = PodTemplateObject<'a>;
+
+    fn draft<'a>(object: PodTemplateObject<'a>, d: &mut Draft<'a, '_>) {
+        d.object(object.metadata);
+        let at = d.field(Paths::ROOT, "template");
+        let frame = d.pod(object.template, at);
+        d.call(FrameId(0), Text::default(), frame, OrderId(0), Runs::Once, at);
+    }
+}
