@@ -1,7 +1,9 @@
 {{- /*
 The CEL of the webhook's matchConditions. An expression that fails refuses the request under failurePolicy Fail without
 calling anyone, and it would refuse plain pods too: so every optional field is read with `.?`, which is total, and what
-is cheap stands first, because the API server also bounds the cost.
+is cheap stands first, because the API server also bounds the cost. The bound (measured with the default values, old and
+new object together) is at about 24,000 mentions of ignored resources, far beyond any pod; the 40,000 variables that fit
+into a stored object are within it.
 */ -}}
 
 {{- /* Globs as one anchored regular expression. The schema of the values leaves only letters, digits and - . _ / * */ -}}
