@@ -11,7 +11,15 @@
 //! decision  declaration order check/<check> -> finding -> decide judge
 //! output    reason render
 //! ```
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 pub mod dataset;
 pub mod policy;
