@@ -1,20 +1,22 @@
 //! Building a submission: what a kind's adapter calls.
 
-use smallvec::SmallVec;
+use serde_json::value::RawValue;
 
 use crate::path::{At, Paths, Seg};
 use crate::settings::Settings;
 use crate::submission::{
-    Carrier, FrameId, Key, Node, NodeId, Order, OrderId, Role, Run, Runs, Submission, Void, What,
+    Carrier, FrameId, Hold, Key, Node, NodeId, Order, OrderId, Role, Run, Runs, Submission, Void, What,
 };
 use crate::text::Text;
 use crate::workload::meta::{Meta, OwnerReference};
-use crate::workload::pod::{Container, PodSpec, PodTemplate};
+use crate::workload::pod::{Container, PodSpec, PodTemplate, VISIBLE_DEVICES};
 
 /// The submission being built, and what is at hand for it.
 #[derive(Debug)]
 pub struct Draft<'a, 's> {
     settings: &'s Settings,
+    paths: &'s mut Paths<'a>,
+    root: At,
     submission: Submission<'a>,
     identity: Identity<'a>,
 }
@@ -41,11 +43,28 @@ impl<'a> Identity<'a> {
 }
 
 impl<'a, 's> Draft<'a, 's> {
-    /// An empty draft: frame 0 is the object, order 0 is the start.
+    /// An empty draft of the object at `root`: frame 0 is the object, order 0 is the start.
     #[must_use]
-    pub fn new(settings: &'s Settings) -> Self {
-        let submission = Submission { orders: vec![Order::Start], frames: 1, ..Submission::default() };
-        Self { settings, submission, identity: Identity::default() }
+    pub fn new(settings: &'s Settings, paths: &'s mut Paths<'a>, root: At) -> Self {
+        let submission = Submission {
+            orders: vec![Order::Start],
+            frames: 1,
+            parents: vec![root],
+            ..Submission::default()
+        };
+        Self {
+            settings,
+            paths,
+            root,
+            submission,
+            identity: Identity::default(),
+        }
+    }
+
+    /// The path of the object itself.
+    #[must_use]
+    pub fn root(&self) -> At {
+        self.root
     }
 
     /// The finished submission.
@@ -56,20 +75,25 @@ impl<'a, 's> Draft<'a, 's> {
 
     /// The path of a field below `at`.
     pub fn field(&mut self, at: At, name: &'static str) -> At {
-        self.submission.paths.push(at, Seg::Field(name))
+        self.paths.push(at, Seg::Field(name))
     }
 
     /// The path of the `index`-th item of a list below `at`.
     pub fn item(&mut self, at: At, name: &'static str, index: usize) -> At {
-        self.submission.paths.push(at, Seg::Item(name, u32::try_from(index).unwrap_or(u32::MAX)))
+        self.paths
+            .push(at, Seg::Item(name, u32::try_from(index).unwrap_or(u32::MAX)))
     }
 
     /// The object's own metadata.
     pub fn object(&mut self, meta: Meta<'a>) {
-        self.keys(meta.labels.0, Carrier::Label, Paths::ROOT);
-        self.keys(meta.annotations.0, Carrier::Annotation, Paths::ROOT);
-        self.identity =
-            Identity { name: meta.name, namespace: meta.namespace, uid: meta.uid, owners: meta.owner_references };
+        self.keys(meta.labels.0, Carrier::Label, self.root);
+        self.keys(meta.annotations.0, Carrier::Annotation, self.root);
+        self.identity = Identity {
+            name: meta.name,
+            namespace: meta.namespace,
+            uid: meta.uid,
+            owners: meta.owner_references,
+        };
     }
 
     /// The metadata of a template inside the object.
@@ -78,12 +102,20 @@ impl<'a, 's> Draft<'a, 's> {
         self.keys(meta.annotations.0, Carrier::Annotation, at);
     }
 
-    fn keys(&mut self, keys: SmallVec<[(Text<'a>, Text<'a>); 2]>, carrier: Carrier, at: At) {
-        let field = if carrier == Carrier::Label { "metadata.labels" } else { "metadata.annotations" };
+    fn keys(&mut self, keys: Vec<(Text<'a>, Text<'a>)>, carrier: Carrier, at: At) {
+        let field = if carrier == Carrier::Label {
+            "metadata.labels"
+        } else {
+            "metadata.annotations"
+        };
         for (full, value) in keys {
-            let name = full.strip_prefix(crate::declaration::PREFIX).unwrap_or_default().to_owned();
-            let at = self.submission.paths.push(at, Seg::Key(field, full));
-            self.submission.keys.push(Key { name: name.into(), value: Some(value), carrier, at });
+            let at = self.paths.push(at, Seg::Key(field, full.clone()));
+            self.submission.keys.push(Key {
+                name: full,
+                value: Some(value),
+                carrier,
+                at,
+            });
         }
     }
 
@@ -91,13 +123,14 @@ impl<'a, 's> Draft<'a, 's> {
     pub fn held(&mut self, yes: bool, at: At, name: &'static str) {
         if yes {
             let at = self.field(at, name);
-            self.submission.held.push(at);
+            self.submission.held.push(Hold { name, at });
         }
     }
 
-    /// A new frame.
-    pub fn frame(&mut self) -> FrameId {
+    /// A new frame at a field: a pod spec, a list of jobs.
+    pub fn frame(&mut self, at: At) -> FrameId {
         let frame = FrameId(self.submission.frames);
+        self.submission.parents.push(at);
         self.submission.frames = self.submission.frames.saturating_add(1);
         frame
     }
@@ -123,8 +156,23 @@ impl<'a, 's> Draft<'a, 's> {
     }
 
     /// A call of a frame from frame `from`.
-    pub fn call(&mut self, from: FrameId, name: Text<'a>, to: FrameId, after: OrderId, runs: Runs, at: At) -> NodeId {
-        self.node(Node { frame: from, name, what: What::Call(to), after, runs, at })
+    pub fn call(
+        &mut self,
+        from: FrameId,
+        name: Text<'a>,
+        to: FrameId,
+        after: OrderId,
+        runs: Runs,
+        at: At,
+    ) -> NodeId {
+        self.node(Node {
+            frame: from,
+            name,
+            what: What::Call(to),
+            after,
+            runs,
+            at,
+        })
     }
 
     /// The one pod template of an object that has nothing else: called once by the object.
@@ -135,16 +183,22 @@ impl<'a, 's> Draft<'a, 's> {
 
     /// A pod template: its keys, and its containers in their order. Returns the pod's frame.
     pub fn pod(&mut self, template: PodTemplate<'a>, at: At) -> FrameId {
-        let frame = self.frame();
         self.template_meta(template.metadata, at);
         let spec = self.field(at, "spec");
+        let frame = self.frame(spec);
         self.containers(template.spec, frame, spec);
         frame
     }
 
     /// The containers of a pod in their order: init containers one after another, then all the others at once.
     pub fn containers(&mut self, spec: PodSpec<'a>, frame: FrameId, at: At) {
-        let class = spec.runtime_class_name.as_ref().filter(|class| self.settings.is_accelerated_class(class));
+        if let Some(place) = self.submission.parents.get_mut(frame.0 as usize) {
+            *place = at;
+        }
+        let class = spec
+            .runtime_class_name
+            .as_ref()
+            .filter(|class| self.settings.is_accelerated_class(class));
         if class.is_some() {
             let at = self.field(at, "runtimeClassName");
             self.submission.accelerator.get_or_insert(at);
@@ -152,11 +206,14 @@ impl<'a, 's> Draft<'a, 's> {
             let at = self.field(at, "resourceClaims");
             self.submission.accelerator.get_or_insert(at);
         }
-        self.submission.raw.extend(spec.volumes.map(serde_json::value::RawValue::get));
+        self.submission.raw.extend(spec.volumes.map(RawValue::get));
         let mut after = OrderId(0);
         for (container, i) in spec.init_containers.0.into_iter().zip(0..) {
             let at = self.item(at, "initContainers", i);
-            let keeps_running = !matches!(container.restart_policy.as_deref(), None | Some("Never" | "OnFailure"));
+            let keeps_running = !matches!(
+                container.restart_policy.as_deref(),
+                None | Some("Never" | "OnFailure")
+            );
             if keeps_running {
                 let runs = Runs::Maybe(Void::Sidecar);
                 self.container(container, Role::Sidecar, frame, after, runs, at);
@@ -172,7 +229,14 @@ impl<'a, 's> Draft<'a, 's> {
         for (container, i) in spec.ephemeral_containers.0.into_iter().zip(0..) {
             let at = self.item(at, "ephemeralContainers", i);
             // Added to a pod that runs already: behind nothing, and nothing waits for it.
-            self.container(container, Role::Ephemeral, frame, OrderId(0), Runs::Maybe(Void::Ephemeral), at);
+            self.container(
+                container,
+                Role::Ephemeral,
+                frame,
+                OrderId(0),
+                Runs::Maybe(Void::Ephemeral),
+                at,
+            );
         }
     }
 
@@ -190,11 +254,16 @@ impl<'a, 's> Draft<'a, 's> {
             names.any(|name| self.settings.is_accelerator(name)) || !resources.claims.0.is_empty()
         });
         let mut visible_devices = false;
-        for (variable, i) in container.env.0.into_iter().zip(0..) {
-            visible_devices |= variable.name.as_str() == "NVIDIA_VISIBLE_DEVICES";
+        for (variable, i) in container.env.variables.into_iter().zip(0..) {
+            visible_devices |= variable.name.as_str() == VISIBLE_DEVICES;
             if let Some(name) = crate::declaration::env_key(&variable.name) {
                 let item = self.item(at, "env", i);
-                let key = Key { name: name.into(), value: variable.value, carrier: Carrier::Env, at: item };
+                let key = Key {
+                    name,
+                    value: variable.value,
+                    carrier: Carrier::Env,
+                    at: item,
+                };
                 self.submission.keys.push(key);
             }
         }
@@ -207,9 +276,17 @@ impl<'a, 's> Draft<'a, 's> {
             raw: [container.env_from, container.volume_mounts, container.lifecycle]
                 .into_iter()
                 .flatten()
-                .map(serde_json::value::RawValue::get)
+                .map(RawValue::get)
+                .chain(container.env.raw)
                 .collect(),
         };
-        self.node(Node { frame, name: container.name, what: What::Run(run), after, runs, at })
+        self.node(Node {
+            frame,
+            name: container.name,
+            what: What::Run(run),
+            after,
+            runs,
+            at,
+        })
     }
 }

@@ -8,11 +8,19 @@ impl Glob {
     /// Whether the whole of `name` fits the pattern.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
-        let Some((first, rest)) = self.0.split_first() else { return name.is_empty() };
-        let Some((last, middle)) = rest.split_last() else { return name == &**first };
-        let Some(mut rest) = name.strip_prefix(&**first) else { return false };
+        let Some((first, rest)) = self.0.split_first() else {
+            return name.is_empty();
+        };
+        let Some((last, middle)) = rest.split_last() else {
+            return name == &**first;
+        };
+        let Some(mut rest) = name.strip_prefix(&**first) else {
+            return false;
+        };
         for part in middle {
-            let Some(at) = rest.find(&**part) else { return false };
+            let Some(at) = rest.find(&**part) else {
+                return false;
+            };
             rest = rest.split_at(at).1.strip_prefix(&**part).unwrap_or_default();
         }
         rest.ends_with(&**last)

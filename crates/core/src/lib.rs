@@ -21,9 +21,30 @@
     )
 )]
 
+pub mod bits;
+pub mod check;
 pub mod dataset;
+pub mod decide;
+pub mod declaration;
+pub mod draft;
+pub mod fetched;
+pub mod finding;
+pub mod glob;
+pub mod judge;
+pub mod order;
+pub mod owner;
+pub mod path;
 pub mod policy;
 pub mod purpose;
+pub mod reason;
 pub mod region;
+pub mod render;
+pub mod review;
 pub mod selector;
+pub mod settings;
+pub mod submission;
+pub mod text;
+pub mod update;
 pub mod vocabulary;
+pub mod workload;
+pub mod world;

@@ -13,7 +13,7 @@ pub struct At(u32);
 pub enum Seg<'a> {
     /// The object itself.
     Object,
-    /// Inside another object, as "CronJob nightly".
+    /// Inside another object, written `CronJob/nightly`.
     Inside(&'static str, Text<'a>),
     /// `spec.template`: a field, or several with dots between them.
     Field(&'static str),
@@ -63,8 +63,14 @@ impl<'a> Paths<'a> {
     #[must_use]
     pub fn text(&self, at: At) -> String {
         let mut text = String::new();
+        let mut separator = "";
         for seg in self.segments(at) {
-            let _ = write!(text, "{}", Segment { seg, first: text.is_empty() });
+            let _ = write!(text, "{}", Segment { seg, separator });
+            separator = match seg {
+                Seg::Object => "",
+                Seg::Inside(..) => " ",
+                _ => ".",
+            };
         }
         text
     }
@@ -72,15 +78,15 @@ impl<'a> Paths<'a> {
 
 struct Segment<'s, 'a> {
     seg: &'s Seg<'a>,
-    first: bool,
+    separator: &'static str,
 }
 
 impl fmt::Display for Segment<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let dot = if self.first { "" } else { "." };
+        let dot = self.separator;
         match self.seg {
             Seg::Object => Ok(()),
-            Seg::Inside(kind, name) => write!(f, "{kind} {name}"),
+            Seg::Inside(kind, name) => write!(f, "{kind}/{name}"),
             Seg::Field(name) => write!(f, "{dot}{name}"),
             Seg::Item(name, index) => write!(f, "{dot}{name}[{index}]"),
             Seg::Key(name, key) => write!(f, "{dot}{name}[{key}]"),
@@ -97,11 +103,14 @@ mod tests {
         let mut paths = Paths::default();
         let spec = paths.push(Paths::ROOT, Seg::Field("spec.template.spec"));
         let container = paths.push(spec, Seg::Item("initContainers", 2));
-        let key = paths.push(Paths::ROOT, Seg::Key("metadata.annotations", "datagate.dev/datasets".into()));
+        let key = paths.push(
+            Paths::ROOT,
+            Seg::Key("metadata.annotations", "datagate.dev/datasets".into()),
+        );
         assert_eq!(paths.text(container), "spec.template.spec.initContainers[2]");
         assert_eq!(paths.text(key), "metadata.annotations[datagate.dev/datasets]");
         let other = paths.push(Paths::ROOT, Seg::Inside("Namespace", "ml".into()));
         let field = paths.push(other, Seg::Field("metadata"));
-        assert_eq!(paths.text(field), "Namespace ml.metadata");
+        assert_eq!(paths.text(field), "Namespace/ml metadata");
     }
 }

@@ -4,32 +4,39 @@
 //! frame. Each node has an order (after what it starts) and says whether it may run zero times. Templates are never
 //! inlined: a frame that is called twice stands here once.
 
-use smallvec::SmallVec;
-
-use crate::path::{At, Paths};
+use crate::path::At;
 use crate::text::Text;
 
 /// The submission of one object, and of the templates inside it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Submission<'a> {
-    /// The field paths of everything below.
-    pub paths: Paths<'a>,
     /// Containers and calls, in the order of the object.
     pub nodes: Vec<Node<'a>>,
     /// The orders that nodes refer to; the first is `Order::Start`.
     pub orders: Vec<Order>,
     /// How many frames there are; frame 0 is the object.
     pub frames: u32,
+    /// The field of each frame: the pod spec, the list of jobs.
+    pub parents: Vec<At>,
     /// Every `datagate.dev/` key, unread.
-    pub keys: SmallVec<[Key<'a>; 4]>,
+    pub keys: Vec<Key<'a>>,
     /// Where it waits: suspended, a count of 0, a scheduling gate.
-    pub held: SmallVec<[At; 1]>,
+    pub held: Vec<Hold>,
     /// Where a whole pod, rather than one container, asks for accelerators.
     pub accelerator: Option<At>,
     /// Volumes and other raw text that belongs to what runs, compared but never read.
-    pub raw: SmallVec<[&'a str; 2]>,
+    pub raw: Vec<&'a str>,
     /// Things that will run and cannot be seen.
     pub opaque: Vec<Opaque<'a>>,
+}
+
+/// A field that holds the workload back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The field's name.
+    pub name: &'static str,
+    /// The field.
+    pub at: At,
 }
 
 /// A frame.
@@ -84,7 +91,7 @@ pub struct Run<'a> {
     /// Whether it asks for an accelerator.
     pub accelerated: bool,
     /// Environment, volume mounts and hooks as raw JSON, compared but never read.
-    pub raw: SmallVec<[&'a str; 4]>,
+    pub raw: Vec<&'a str>,
 }
 
 /// The role of a container in its pod.
@@ -144,7 +151,7 @@ pub enum Order {
 /// A `datagate.dev/` key where it was found, unread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key<'a> {
-    /// Its name behind `datagate.dev/`, for example `datasets`.
+    /// Its full name, for example `datagate.dev/datasets`; of a variable the key it stands for.
     pub name: Text<'a>,
     /// Its value; absent if it is not a literal.
     pub value: Option<Text<'a>>,
@@ -185,10 +192,13 @@ impl<'a> Submission<'a> {
 
     /// The nodes that run containers.
     pub fn runs(&self) -> impl Iterator<Item = (NodeId, &Run<'a>)> {
-        self.nodes.iter().zip(0..).filter_map(|(node, id)| match &node.what {
-            What::Run(run) => Some((NodeId(id), run)),
-            What::Call(_) => None,
-        })
+        self.nodes
+            .iter()
+            .zip(0..)
+            .filter_map(|(node, id)| match &node.what {
+                What::Run(run) => Some((NodeId(id), run)),
+                What::Call(_) => None,
+            })
     }
 
     /// A node.

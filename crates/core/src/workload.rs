@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer};
 
 use crate::draft::{Draft, Identity};
+use crate::path::{At, Paths};
 use crate::settings::Settings;
 use crate::submission::Submission;
 
@@ -62,11 +63,21 @@ pub struct Edge {
 
 impl Edge {
     const fn of(group: &'static str, kind: &'static str, account: &'static str) -> Self {
-        Self { group, kind, account, start: false }
+        Self {
+            group,
+            kind,
+            account,
+            start: false,
+        }
     }
 
     const fn start_of(group: &'static str, kind: &'static str, account: &'static str) -> Self {
-        Self { group, kind, account, start: true }
+        Self {
+            group,
+            kind,
+            account,
+            start: true,
+        }
     }
 }
 
@@ -110,10 +121,10 @@ macro_rules! kinds {
         }
 
         impl<'a> Object<'a> {
-            /// The object's submission and who it is.
+            /// The object's submission and who it is; its paths start at `root`.
             #[must_use]
-            pub fn draft(self, settings: &Settings) -> (Submission<'a>, Identity<'a>) {
-                let mut draft = Draft::new(settings);
+            pub fn draft(self, settings: &Settings, paths: &mut Paths<'a>, root: At) -> (Submission<'a>, Identity<'a>) {
+                let mut draft = Draft::new(settings, paths, root);
                 match self { $(Self::$name(object) => <$family::$kind as Kind>::draft(object, &mut draft)),+ }
                 draft.finish()
             }
@@ -137,7 +148,10 @@ impl KnownKind {
     /// The kind of that group and name.
     #[must_use]
     pub fn find(group: &str, kind: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|known| known.info().kind == kind && known.info().group == group)
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|known| known.info().kind == kind && known.info().group == group)
     }
 
     /// Reads an object of this kind.
@@ -163,13 +177,18 @@ impl KnownKind {
             Err(error) => error.to_string(),
         };
         let field = track.path().to_string();
-        ReadError { field: if field == "." { String::new() } else { field }, what: clean(&what) }
+        ReadError {
+            field: if field == "." { String::new() } else { field },
+            what: clean(&what),
+        }
     }
 }
 
 /// serde_json ends its messages with a position in a text the user never sees.
 fn clean(what: &str) -> String {
-    what.rsplit_once(" at line ").map_or(what, |(what, _)| what).replace('`', "")
+    what.rsplit_once(" at line ")
+        .map_or(what, |(what, _)| what)
+        .replace('`', "")
 }
 
 /// An object that is not what its kind says.

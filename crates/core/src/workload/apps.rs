@@ -6,7 +6,6 @@ use super::meta::{Meta, null_is_default};
 use super::pod::PodTemplate;
 use super::{Edge, Info, Kind, Scope};
 use crate::draft::Draft;
-use crate::path::Paths;
 use crate::submission::{Runs, Void};
 
 /// An object of any of these kinds.
@@ -30,9 +29,17 @@ pub struct ReplicatedSpec<'a> {
 fn draft<'a>(object: Replicated<'a>, d: &mut Draft<'a, '_>) {
     d.object(object.metadata);
     let none = object.spec.replicas == Some(0);
-    d.held(none, Paths::ROOT, "spec.replicas");
-    let at = d.field(Paths::ROOT, "spec.template");
-    d.only_pod(object.spec.template, at, if none { Runs::Maybe(Void::ZeroReplicas) } else { Runs::Once });
+    d.held(none, d.root(), "spec.replicas");
+    let at = d.field(d.root(), "spec.template");
+    d.only_pod(
+        object.spec.template,
+        at,
+        if none {
+            Runs::Maybe(Void::ZeroReplicas)
+        } else {
+            Runs::Once
+        },
+    );
 }
 
 /// Declares a kind with a count and a template.

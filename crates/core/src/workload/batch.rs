@@ -6,7 +6,7 @@ use super::meta::{Meta, null_is_default};
 use super::pod::PodTemplate;
 use super::{Edge, Info, Kind, Scope};
 use crate::draft::Draft;
-use crate::path::{At, Paths};
+use crate::path::At;
 use crate::submission::{Runs, Void};
 
 /// `JobSpec`, wherever it stands.
@@ -30,7 +30,15 @@ impl<'a> JobSpec<'a> {
         d.held(self.completions == Some(0), at, "completions");
         let never = self.parallelism == Some(0) || self.completions == Some(0);
         let template = d.field(at, "template");
-        d.only_pod(self.template, template, if never { Runs::Maybe(Void::ZeroReplicas) } else { Runs::Once });
+        d.only_pod(
+            self.template,
+            template,
+            if never {
+                Runs::Maybe(Void::ZeroReplicas)
+            } else {
+                Runs::Once
+            },
+        );
     }
 }
 
@@ -64,7 +72,7 @@ impl Kind for JobKind {
 
     fn draft<'a>(job: Job<'a>, d: &mut Draft<'a, '_>) {
         d.object(job.metadata);
-        let spec = d.field(Paths::ROOT, "spec");
+        let spec = d.field(d.root(), "spec");
         job.spec.draft(spec, d);
     }
 }
@@ -117,7 +125,7 @@ impl Kind for CronJobKind {
 
     fn draft<'a>(cron: CronJob<'a>, d: &mut Draft<'a, '_>) {
         d.object(cron.metadata);
-        let spec = d.field(Paths::ROOT, "spec");
+        let spec = d.field(d.root(), "spec");
         d.held(cron.spec.suspend, spec, "suspend");
         let template = d.field(spec, "jobTemplate");
         d.template_meta(cron.spec.job_template.metadata, template);

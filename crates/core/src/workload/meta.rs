@@ -4,7 +4,6 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use smallvec::SmallVec;
 
 use crate::text::Text;
 
@@ -63,7 +62,7 @@ impl OwnerReference<'_> {
 
 /// The `datagate.dev/` keys of a map of labels or annotations; the others are skipped without a copy.
 #[derive(Debug, Default)]
-pub struct OurKeys<'a>(pub SmallVec<[(Text<'a>, Text<'a>); 2]>);
+pub struct OurKeys<'a>(pub Vec<(Text<'a>, Text<'a>)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for OurKeys<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -5,12 +5,10 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use smallvec::SmallVec;
 
 use super::meta::{Meta, null_is_default};
 use super::{Edge, Info, Kind, Scope};
 use crate::draft::Draft;
-use crate::path::Paths;
 use crate::submission::{FrameId, OrderId, Runs};
 use crate::text::Text;
 
@@ -81,7 +79,7 @@ pub struct Container<'a> {
     pub args: Option<List<Text<'a>>>,
     /// `env`.
     #[serde(borrow, default)]
-    pub env: List<EnvVar<'a>>,
+    pub env: Env<'a>,
     /// `resources`.
     #[serde(borrow, default)]
     pub resources: Option<Resources<'a>>,
@@ -98,6 +96,40 @@ pub struct Container<'a> {
     #[serde(borrow, default)]
     pub lifecycle: Option<&'a RawValue>,
 }
+
+/// `env`: as it stands, for comparison, and read only where it may hold one of the variables that matter.
+#[derive(Debug, Default)]
+pub struct Env<'a> {
+    /// The list as JSON.
+    pub raw: Option<&'a str>,
+    /// Its variables, if any of them may matter.
+    pub variables: Vec<EnvVar<'a>>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Env<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Some(raw) = Option::<&'de RawValue>::deserialize(deserializer)? else {
+            return Ok(Self::default());
+        };
+        let raw = raw.get();
+        // An escape could hide a name; the API server writes none in names.
+        let matters = raw.contains("DATAGATE_") || raw.contains(VISIBLE_DEVICES) || raw.contains('\\');
+        let variables = if matters {
+            serde_json::from_str::<List<EnvVar<'de>>>(raw)
+                .map_err(serde::de::Error::custom)?
+                .0
+        } else {
+            Vec::new()
+        };
+        Ok(Self {
+            raw: Some(raw),
+            variables,
+        })
+    }
+}
+
+/// The variable by which NVIDIA's container runtime gives access to devices without any resource.
+pub const VISIBLE_DEVICES: &str = "NVIDIA_VISIBLE_DEVICES";
 
 /// `EnvVar`. Without a `value` it comes from elsewhere.
 #[derive(Debug, Deserialize)]
@@ -126,7 +158,7 @@ pub struct Resources<'a> {
 
 /// The names of the extended resources (those with a `/`) of which more than 0 is asked.
 #[derive(Debug, Default)]
-pub struct Extended<'a>(pub SmallVec<[Text<'a>; 2]>);
+pub struct Extended<'a>(pub Vec<Text<'a>>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Extended<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -199,8 +231,12 @@ impl Kind for PodKind {
 
     fn draft<'a>(pod: Pod<'a>, d: &mut Draft<'a, '_>) {
         d.object(pod.metadata);
-        d.held(!pod.spec.scheduling_gates.0.is_empty(), Paths::ROOT, "spec.schedulingGates");
-        let spec = d.field(Paths::ROOT, "spec");
+        d.held(
+            !pod.spec.scheduling_gates.0.is_empty(),
+            d.root(),
+            "spec.schedulingGates",
+        );
+        let spec = d.field(d.root(), "spec");
         d.containers(pod.spec, FrameId(0), spec);
     }
 }
@@ -234,7 +270,7 @@ impl Kind for PodTemplateKind {
 
     fn draft<'a>(object: PodTemplateObject<'a>, d: &mut Draft<'a, '_>) {
         d.object(object.metadata);
-        let at = d.field(Paths::ROOT, "template");
+        let at = d.field(d.root(), "template");
         let frame = d.pod(object.template, at);
         d.call(FrameId(0), Text::default(), frame, OrderId(0), Runs::Once, at);
     }

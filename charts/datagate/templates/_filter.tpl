@@ -1,0 +1,94 @@
+{{- /*
+The CEL of the webhook's matchConditions. An expression that fails refuses the request under failurePolicy Fail without
+calling anyone, and it would refuse plain pods too: so every optional field is read with `.?`, which is total, and what
+is cheap stands first, because the API server also bounds the cost. The bound (measured with the default values, old and
+new object together) is at about 24,000 mentions of ignored resources, far beyond any pod; the 40,000 variables that fit
+into a stored object are within it.
+*/ -}}
+
+{{- /* Globs as one anchored regular expression. The schema of the values leaves only letters, digits and - . _ / * */ -}}
+{{- define "datagate.globs" -}}
+{{- $alternatives := list -}}
+{{- range . -}}
+{{- $alternatives = append $alternatives (. | replace "." "[.]" | replace "*" ".*") -}}
+{{- end -}}
+^({{ join "|" $alternatives }})$
+{{- end -}}
+
+{{- /*
+Whether anything changed that could change a decision. Writes of status, of finalizers and of managed fields pass
+without a call, so that controllers can finish and garbage can be collected while the webhook is down. An owner that is
+added counts where an operator would adopt the object by it.
+*/ -}}
+{{- define "datagate.changed" -}}
+oldObject == null
+|| object.?spec != oldObject.?spec
+|| object.?template != oldObject.?template
+|| object.metadata.?labels != oldObject.metadata.?labels
+|| object.metadata.?annotations != oldObject.metadata.?annotations
+{{- range .kinds.adoption }}
+{{- range .owners }}
+|| object.metadata.?ownerReferences.orValue([]).exists(r, r.apiVersion.startsWith({{ squote . }})
+  && !oldObject.metadata.?ownerReferences.orValue([]).exists(s, s.uid == r.uid))
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- /*
+Whether the object, as it is or as it was, may be governed. `t` is everything that has metadata, or a pod spec, or both:
+the object itself, the pod template inside it, the job template of a CronJob and the pod template inside that.
+*/ -}}
+{{- define "datagate.concerned" -}}
+[object, oldObject].exists(o, o != null &&
+  [o, ?o.?template, ?o.?spec.?template, ?o.?spec.?jobTemplate, ?o.?spec.?jobTemplate.?spec.?template].exists(t, t != null && (
+    [?t.?metadata.?labels, ?t.?metadata.?annotations].exists(m, m != null && m.exists(k, k.startsWith('datagate.dev/')))
+    || t.?spec.?resourceClaims.orValue([]).size() > 0
+    {{- with .values.accelerators.runtimeClasses }}
+    || t.?spec.?runtimeClassName.orValue('').matches({{ include "datagate.globs" . | squote }})
+    {{- end }}
+    || [?t.?spec.?containers, ?t.?spec.?initContainers, ?t.?spec.?ephemeralContainers].exists(cs, cs != null && cs.exists(c,
+      [?c.?resources.?limits, ?c.?resources.?requests].exists(r, r != null && r.exists(n, n.contains('/')
+      {{- with .values.accelerators.ignoredResources }}
+        && !n.matches({{ include "datagate.globs" . | squote }})
+      {{- end }}))
+      || c.?env.orValue([]).exists(e, e.name.startsWith('DATAGATE_') || e.name == 'NVIDIA_VISIBLE_DEVICES')))
+  ))
+)
+{{- $accounts := dict }}
+{{- range .values.controllerAccounts }}
+{{- $parts := regexSplit "=" . 2 }}
+{{- $_ := set $accounts (index $parts 0) (append (get $accounts (index $parts 0) | default list) (index $parts 1)) }}
+{{- end }}
+{{- range .kinds.adoption }}
+|| (request.resource.resource in [{{ range $i, $r := .resources }}{{ if $i }}, {{ end }}{{ squote $r }}{{ end }}]
+  && !(request.userInfo.username in [{{ range $i, $a := (get $accounts .edge | default (list .account)) }}{{ if $i }}, {{ end }}{{ squote $a }}{{ end }}])
+  && ([?object.metadata.?labels, ?object.metadata.?annotations].exists(m, m != null && m.exists(k, {{ range $i, $k := .keys }}{{ if $i }} || {{ end }}k.startsWith({{ squote $k }}){{ end }}))
+    || object.metadata.?ownerReferences.orValue([]).exists(r, {{ range $i, $k := .owners }}{{ if $i }} || {{ end }}r.apiVersion.startsWith({{ squote $k }}){{ end }})))
+{{- end }}
+{{- end -}}
+
+{{- /* The rules of one entry, one for each API group, in the order of the list. */ -}}
+{{- define "datagate.rules" -}}
+{{- $entry := .entry -}}
+{{- $groups := list -}}
+{{- $resources := dict -}}
+{{- range .kinds.kinds -}}
+{{- if eq .entry $entry -}}
+{{- $kind := . -}}
+{{- $groups = append $groups .apiGroup | uniq -}}
+{{- $list := append (get $resources .apiGroup | default list) .resource -}}
+{{- range .subresources -}}
+{{- $list = append $list (printf "%s/%s" $kind.resource .) -}}
+{{- end -}}
+{{- $_ := set $resources .apiGroup $list -}}
+{{- end -}}
+{{- end -}}
+{{- range $groups }}
+- apiGroups: [{{ quote . }}]
+  apiVersions: ["*"]
+  operations: [CREATE, UPDATE]
+  scope: "*"
+  resources:
+    {{- get $resources . | toYaml | nindent 4 }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,113 @@
+//! Is the data paused, now or soon?
+
+use super::{Case, Coming, Data, Findings, Notice, matches, regions};
+use crate::dataset::Facts;
+use crate::finding::{Because, Detail};
+use crate::policy::{Match, Pause, Policy};
+use crate::purpose::Purposes;
+use crate::vocabulary::Action;
+
+/// `RegionPaused`, `RegionUnknown`, `DataPaused`; and a notice of a pause to come.
+pub fn check(case: &Case<'_>, policy: &Policy, data: &Data<'_>, findings: &mut Findings<'_>) {
+    let Some(facts) = data.facts() else { return };
+    for pause in &policy.pauses {
+        let window = &pause.entry.window;
+        let over = window.until.is_some_and(|until| until <= case.now);
+        if over || !matches(&pause.entry.matching, facts, case.purposes, policy) {
+            continue;
+        }
+        if window.contains(case.now) {
+            findings.entry(
+                &pause.entry,
+                data.name(),
+                data.at,
+                detail(case, policy, pause, facts),
+            );
+            if let Some(finding) = findings.list.last_mut() {
+                finding.pause = Some(pause.running);
+            }
+        } else if let Some(from) = window.from
+            && pause.entry.actions.iter().any(|action| action >= Action::Warn)
+        {
+            findings.notices.push(Notice {
+                rule: format!("{}/{}", policy.name, pause.entry.name),
+                dataset: data.name().map(Into::into),
+                from,
+                what: Coming::Pause {
+                    people: people(&pause.entry.matching, facts, policy),
+                    purposes: purposes(case, &pause.entry.matching),
+                },
+            });
+        }
+    }
+}
+
+/// The purposes by which a pause reaches the workload.
+fn purposes(case: &Case<'_>, matching: &Match) -> Purposes {
+    matching
+        .purposes
+        .map_or(Purposes::NONE, |wanted| wanted.common(case.purposes))
+}
+
+fn people(matching: &Match, facts: &Facts, policy: &Policy) -> Vec<crate::region::Region> {
+    let (Some(wanted), Some(regions)) = (&matching.regions, regions(facts, policy)) else {
+        return Vec::new();
+    };
+    regions.meeting(wanted.set()).collect()
+}
+
+fn detail(case: &Case<'_>, policy: &Policy, pause: &Pause, facts: &Facts) -> Detail {
+    let (matching, window) = (&pause.entry.matching, &pause.entry.window);
+    let purposes = purposes(case, matching);
+    if let Some(wanted) = &matching.regions {
+        return match regions(facts, policy) {
+            Some(regions) if !regions.set().is_unknown() => Detail::RegionPaused {
+                people: regions.meeting(wanted.set()).collect(),
+                paused: wanted.meeting(regions.set()).collect(),
+                purposes,
+                from: window.from,
+                until: window.until,
+            },
+            _ => Detail::RegionUnknown { pause: true },
+        };
+    }
+    Detail::DataPaused {
+        because: because(matching, facts),
+        purposes,
+        from: window.from,
+        until: window.until,
+    }
+}
+
+/// The most telling field by which a pause without regions matched.
+fn because(matching: &Match, facts: &Facts) -> Because {
+    if matching.collection_period.is_some() {
+        let said = facts.collection_period;
+        return Because::Collected {
+            start: said.and_then(|it| it.start),
+            end: said.and_then(|it| it.end),
+        };
+    }
+    if matching.content_period.is_some() {
+        let said = facts.content_period;
+        return Because::Content {
+            start: said.and_then(|it| it.start),
+            end: said.and_then(|it| it.end),
+        };
+    }
+    if let Some(wanted) = matching.data_categories {
+        return Because::Categories(facts.categories.unwrap_or_default() & wanted);
+    }
+    if let Some(wanted) = &matching.data_controllers {
+        let ids = facts
+            .controllers
+            .iter()
+            .flatten()
+            .filter(|id| wanted.contains(id));
+        return Because::Controllers(ids.cloned().collect());
+    }
+    match matching.source_categories {
+        Some(wanted) => Because::Sources(facts.sources.unwrap_or_default() & wanted),
+        None => Because::Purpose,
+    }
+}

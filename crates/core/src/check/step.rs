@@ -1,0 +1,366 @@
+//! Was the step done, or does it provably come first?
+//!
+//! Missing, not first, insufficient and stale are one evaluation that keeps the best attempt. The catalogue is asked
+//! first, dataset by dataset; what it leaves open is collected over all policies and proved in one pass over the workload.
+
+use jiff::SignedDuration;
+
+use super::{Case, Coming, Data, Findings, Notice};
+use crate::finding::Detail;
+use crate::order::{Mask, Proof};
+use crate::path::At;
+use crate::policy::{Policy, Requirement, StepRule};
+use crate::submission::{FrameId, Node, NodeId, Role, Run, Runs, Void, What};
+use crate::vocabulary::{Evidence, StepType, WorkloadScope};
+
+/// What the catalogue left open.
+#[derive(Debug, Default)]
+pub struct Asks<'a>(Vec<Ask<'a>>);
+
+#[derive(Debug)]
+struct Ask<'a> {
+    policy: &'a Policy,
+    requirement: &'a Requirement,
+    rule: &'a StepRule,
+    dataset: Option<&'a str>,
+    at: At,
+    /// The list in the catalogue is too old by this age in days, or of unknown age.
+    stale: Option<Option<i64>>,
+    catalogued: bool,
+}
+
+/// Asks the catalogue for each step of a requirement.
+pub fn check<'a>(
+    case: &Case<'a>,
+    policy: &'a Policy,
+    requirement: &'a Requirement,
+    data: &Data<'a>,
+    asks: &mut Asks<'a>,
+    findings: &mut Findings<'_>,
+) {
+    if matches!(data.known, super::Known::Unknown | super::Known::Unreadable(_)) {
+        return;
+    }
+    for rule in &requirement.steps {
+        let recorded = data
+            .dataset()
+            .and_then(|dataset| dataset.record.step(rule.step, case.now));
+        let mut ask = Ask {
+            policy,
+            requirement,
+            rule,
+            dataset: data.name(),
+            at: data.at,
+            stale: None,
+            catalogued: recorded.is_some(),
+        };
+        if let Some(step) = recorded.filter(|_| rule.accepted.contains(Evidence::Catalogued)) {
+            let Some(days) = rule.max_list_age_days else {
+                findings.evidence.push((rule.step, Evidence::Catalogued));
+                continue;
+            };
+            let allowed = SignedDuration::from_hours(i64::from(days).saturating_mul(24));
+            let as_of = step
+                .list_as_of
+                .filter(|at| crate::dataset::believed(*at, case.now));
+            match as_of.map(|at| (at, case.now.duration_since(at))) {
+                Some((as_of, age)) if age <= allowed => {
+                    findings.evidence.push((rule.step, Evidence::Catalogued));
+                    let end = as_of
+                        .checked_add(allowed)
+                        .ok()
+                        .filter(|_| age.as_secs() > allowed.as_secs() / 10 * 9);
+                    if let Some(from) = end {
+                        findings.notices.push(Notice {
+                            rule: format!("{}/{}", policy.name, requirement.entry.name),
+                            dataset: data.name().map(Into::into),
+                            from,
+                            what: Coming::ListAges { step: rule.step },
+                        });
+                    }
+                    continue;
+                }
+                Some((_, age)) => ask.stale = Some(Some(age.as_hours() / 24)),
+                None => ask.stale = Some(None),
+            }
+        }
+        asks.0.push(ask);
+    }
+}
+
+impl<'a> Asks<'a> {
+    /// Proves what is asked for on the workload itself; what cannot be proved is found.
+    pub fn resolve(&self, case: &Case<'a>, found: &mut Vec<Findings<'a>>) {
+        for chunk in self.0.chunks(32) {
+            let workload = Workload::new(case, chunk);
+            for (ask, index) in chunk.iter().zip(0..) {
+                let mut findings = Findings::of(ask.policy, case.now);
+                match workload.outcome(ask, index) {
+                    Ok(evidence) => findings.evidence.push((ask.rule.step, evidence)),
+                    Err((at, detail)) => findings.entry(&ask.requirement.entry, ask.dataset, at, detail),
+                }
+                found.push(findings);
+            }
+        }
+    }
+}
+
+/// The steps and trainers of the workload for up to 32 asks: bit `2i` says "is the step of ask i, in an accepted way",
+/// bit `2i + 1` the same with a list that is current at the start.
+struct Workload<'w, 'a> {
+    case: &'w Case<'a>,
+    is: Vec<Mask>,
+    proof: Option<Proof>,
+}
+
+const fn bit(index: usize) -> Mask {
+    1 << (2 * index)
+}
+
+const fn current_bit(index: usize) -> Mask {
+    1 << (2 * index + 1)
+}
+
+impl<'w, 'a> Workload<'w, 'a> {
+    fn new(case: &'w Case<'a>, asks: &[Ask<'a>]) -> Self {
+        let nodes = &case.submission.nodes;
+        let mut is: Vec<Mask> = vec![0; nodes.len()];
+        for (ask, index) in asks.iter().zip(0..) {
+            if (ask.rule.accepted - Evidence::Catalogued).is_empty() {
+                continue;
+            }
+            for (slot, node) in is.iter_mut().zip(nodes) {
+                let shown = shown_by(case, node, ask.policy, ask.rule.step);
+                if shown
+                    .iter()
+                    .any(|(evidence, _)| ask.rule.accepted.contains(*evidence))
+                {
+                    *slot |= bit(index);
+                }
+                if shown
+                    .iter()
+                    .any(|(evidence, current)| *current && ask.rule.accepted.contains(*evidence))
+                {
+                    *slot |= current_bit(index);
+                }
+            }
+        }
+        let proof = is
+            .iter()
+            .any(|mask| *mask != 0)
+            .then(|| Proof::new(case.submission, &is));
+        Self { case, is, proof }
+    }
+
+    fn is(&self, node: NodeId, mask: Mask) -> bool {
+        self.is.get(node.0 as usize).is_some_and(|is| is & mask != 0)
+    }
+
+    /// The evidence that holds, or the best attempt and its field.
+    fn outcome(&self, ask: &Ask<'a>, index: usize) -> Result<Evidence, (At, Detail)> {
+        let rule = ask.rule;
+        let (step, accepted) = (rule.step, rule.accepted);
+        let mask = if rule.max_list_age_days.is_some() {
+            current_bit(index)
+        } else {
+            bit(index)
+        };
+        let trainers = self.trainers(ask.policy, bit(index));
+        let escapes = |mask: Mask| {
+            let before = |node: NodeId| self.proof.as_ref().map_or(0, |proof| proof.before(node));
+            trainers.iter().copied().find(|node| before(*node) & mask == 0)
+        };
+        if !trainers.is_empty() && escapes(mask).is_none() {
+            let run = self.first(mask).and_then(|node| self.case.submission.node(node));
+            let shown = run
+                .map(|node| shown_by(self.case, node, ask.policy, step))
+                .unwrap_or_default();
+            let best = shown
+                .iter()
+                .map(|(evidence, _)| *evidence)
+                .filter(|it| accepted.contains(*it))
+                .max();
+            return Ok(best.unwrap_or(Evidence::Declared));
+        }
+        if let Some(allowed_days) = rule.max_list_age_days {
+            let in_workload = !trainers.is_empty() && escapes(bit(index)).is_none();
+            if let Some(age_days) = ask.stale.or(in_workload.then_some(None)) {
+                return Err((
+                    ask.at,
+                    Detail::OptOutListStale {
+                        step,
+                        age_days,
+                        allowed_days,
+                        accepted,
+                    },
+                ));
+            }
+        }
+        let escape = escapes(bit(index));
+        if let (Some(node), Some(trainer)) = (self.first(bit(index)), escape) {
+            let name = |id: NodeId| self.case.submission.node(id).map_or("", |node| &node.name).into();
+            let at = self.case.submission.node(node).map_or(ask.at, |node| node.at);
+            let void = self.void(node, trainer);
+            return Err((
+                at,
+                Detail::StepNotFirst {
+                    step,
+                    node: name(node),
+                    trainer: name(trainer),
+                    void,
+                },
+            ));
+        }
+        if let Some(have) = self.other_evidence(ask) {
+            return Err((ask.at, Detail::EvidenceInsufficient { step, have, accepted }));
+        }
+        let nothing_trains = trainers.is_empty();
+        Err((
+            self.pod(ask),
+            Detail::StepMissing {
+                step,
+                accepted,
+                nothing_trains,
+            },
+        ))
+    }
+
+    fn first(&self, mask: Mask) -> Option<NodeId> {
+        self.nodes().find(|(id, _)| self.is(*id, mask)).map(|(id, _)| id)
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = (NodeId, &'w Node<'a>)> {
+        self.case
+            .submission
+            .nodes
+            .iter()
+            .zip(0..)
+            .map(|(node, id)| (NodeId(id), node))
+    }
+
+    fn runs(&self) -> impl Iterator<Item = (NodeId, &'w Run<'a>)> {
+        self.case.submission.runs()
+    }
+
+    /// What trains: the containers that ask for accelerators, or else every main container; under `All` both. And
+    /// whatever has the image of one of those; never a step of this kind.
+    fn trainers(&self, policy: &Policy, step: Mask) -> Vec<NodeId> {
+        let accelerated = self.runs().any(|(_, run)| run.accelerated);
+        let all = policy.reach.workloads == WorkloadScope::All;
+        let main = |run: &Run<'_>| matches!(run.role, Role::Main | Role::Ephemeral);
+        let trains = |run: &Run<'_>| run.accelerated || (main(run) && (all || !accelerated));
+        let candidates: Vec<(NodeId, &Run<'_>)> = self.runs().filter(|(id, _)| !self.is(*id, step)).collect();
+        let images: Vec<&str> = candidates
+            .iter()
+            .filter(|(_, run)| trains(run))
+            .map(|(_, run)| run.image.as_str())
+            .collect();
+        let same_image = |run: &Run<'_>| !run.image.is_empty() && images.contains(&run.image.as_str());
+        candidates
+            .iter()
+            .filter(|(_, run)| trains(run) || same_image(run))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// Why a step does not come before a trainer.
+    fn void(&self, step: NodeId, trainer: NodeId) -> Void {
+        let submission = self.case.submission;
+        let (Some(step), Some(trainer)) = (submission.node(step), submission.node(trainer)) else {
+            return Void::Elsewhere;
+        };
+        if let Runs::Maybe(void) = step.runs {
+            return void;
+        }
+        if let What::Run(Run { role: Role::Main, .. }) = step.what
+            && step.frame == trainer.frame
+        {
+            return match &trainer.what {
+                What::Run(Run {
+                    role: Role::Init | Role::Sidecar,
+                    ..
+                }) => Void::After,
+                _ => Void::Beside,
+            };
+        }
+        if step.frame == trainer.frame {
+            return Void::After;
+        }
+        let call = |frame: FrameId| {
+            self.nodes()
+                .find(|(_, node)| matches!(node.what, What::Call(callee) if callee == frame))
+        };
+        match call(step.frame) {
+            Some((
+                _,
+                Node {
+                    runs: Runs::Maybe(void),
+                    ..
+                },
+            )) => *void,
+            _ => Void::Elsewhere,
+        }
+    }
+
+    /// Evidence that is there and not accepted.
+    fn other_evidence(&self, ask: &Ask<'a>) -> Option<Evidence> {
+        if ask.catalogued && !ask.rule.accepted.contains(Evidence::Catalogued) {
+            return Some(Evidence::Catalogued);
+        }
+        let shown = self
+            .nodes()
+            .flat_map(|(_, node)| shown_by(self.case, node, ask.policy, ask.rule.step));
+        shown
+            .map(|(evidence, _)| evidence)
+            .find(|evidence| !ask.rule.accepted.contains(*evidence))
+    }
+
+    /// The pod spec or job list in which an init container could be added.
+    fn pod(&self, ask: &Ask<'a>) -> At {
+        let can_add = !(ask.rule.accepted - Evidence::Catalogued).is_empty();
+        let run = self.nodes().find(|(_, node)| matches!(node.what, What::Run(_)));
+        run.filter(|_| can_add)
+            .and_then(|(_, node)| self.case.submission.parents.get(node.frame.0 as usize))
+            .copied()
+            .unwrap_or(ask.at)
+    }
+}
+
+/// How a node is shown to be a step, and whether it reads its list when it starts.
+fn shown_by(case: &Case<'_>, node: &Node<'_>, policy: &Policy, step: StepType) -> Vec<(Evidence, bool)> {
+    let mut shown = Vec::new();
+    let named = |name: &str| {
+        !name.is_empty()
+            && case
+                .declared
+                .steps
+                .iter()
+                .any(|it| it.step == step && it.name == name)
+    };
+    let call_named = || {
+        case.submission
+            .nodes
+            .iter()
+            .any(|call| matches!(call.what, What::Call(frame) if frame == node.frame) && named(&call.name))
+    };
+    if named(&node.name) || call_named() {
+        shown.push((Evidence::Declared, false));
+    }
+    if let What::Run(run) = &node.what
+        && run.role != Role::Ephemeral
+        && let Some(digest) = run.digest()
+    {
+        let trusted = policy.trust.iter().filter(|image| {
+            image.step == step
+                && *image.digest == *digest
+                && run.runs_as(image.command.as_deref(), image.args.as_deref())
+        });
+        if let Some(current) = trusted
+            .map(|image| image.reads_list_at_start)
+            .reduce(|a, b| a || b)
+        {
+            shown.push((Evidence::TrustedImage, current));
+        }
+    }
+    shown
+}

@@ -1,0 +1,252 @@
+//! The decision: one function for the webhook, the command line, the benches and the tests.
+
+use enumset::EnumSet;
+use jiff::Timestamp;
+
+use crate::check::{self, Case, Data, Findings, Known, Notice};
+use crate::dataset::Facts;
+use crate::declaration::{Declared, Source, Use};
+use crate::finding::{Detail, Finding};
+use crate::path::At;
+use crate::policy::Policy;
+use crate::purpose::Purposes;
+use crate::submission::Submission;
+use crate::vocabulary::{Action, Evidence, StepType, WorkloadScope};
+use crate::world::{PolicySlot, RecordSlot, World};
+
+/// What is decided on: a workload with all that is joined to it.
+#[derive(Debug)]
+pub struct Subject<'a> {
+    /// The workload.
+    pub submission: &'a Submission<'a>,
+    /// Its declaration, joined with its root's and its namespace's defaults.
+    pub declared: &'a Declared<'a>,
+    /// The policies that select its namespace and reach it.
+    pub policies: &'a [&'a PolicySlot],
+    /// Whether its kind exists for training.
+    pub trains: bool,
+    /// The purposes its namespace allows.
+    pub ceiling: Option<Ceiling<'a>>,
+    /// The field of the object itself.
+    pub root: At,
+}
+
+/// The purposes that a namespace allows its workloads.
+#[derive(Clone, Copy, Debug)]
+pub struct Ceiling<'a> {
+    /// The namespace.
+    pub namespace: &'a str,
+    /// What it allows; nothing if that cannot be read.
+    pub allowed: Purposes,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Problems, in the order in which they are told.
+    pub list: Vec<Finding<At>>,
+    /// What comes.
+    pub notices: Vec<Notice>,
+    /// Steps that are there, with what shows them.
+    pub evidence: Vec<(StepType, Evidence)>,
+    /// The purposes it was judged by.
+    pub purposes: Purposes,
+}
+
+/// Whether a policy that selects the namespace governs the workload.
+#[must_use]
+pub fn governs(slot: &PolicySlot, trains: bool, has_keys: bool, accelerated: bool) -> bool {
+    match slot.reach().map(|reach| reach.workloads) {
+        Some(WorkloadScope::TrainingKinds) => trains || has_keys,
+        Some(WorkloadScope::Accelerated) => trains || has_keys || accelerated,
+        Some(WorkloadScope::All) | None => true,
+    }
+}
+
+/// Judges a workload by the policies that govern it. Pure: the same inputs, the same findings, in the same order.
+#[must_use]
+pub fn decide<'a>(subject: &Subject<'a>, world: &'a World, now: Timestamp) -> Found {
+    let declared = subject.declared;
+    let data: Vec<Data<'a>> = declared.uses.iter().map(|it| data(it, world)).collect();
+    let purpose_declared = !declared.purposes.is_empty();
+    let purposes = match declared.purposes {
+        // A kind that exists for training trains, whatever else it says.
+        said if purpose_declared && subject.trains && !said.trains() => said.union(Purposes::training()),
+        said if purpose_declared => said,
+        _ => Purposes::ALL,
+    };
+    let submission = subject.submission;
+    let case = Case {
+        submission,
+        declared,
+        data: &data,
+        purposes,
+        purpose_declared,
+        root: subject.root,
+        now,
+    };
+    let mut found = Found {
+        purposes: declared.purposes,
+        ..Found::default()
+    };
+    let mut asks = check::step::Asks::default();
+    let mut all: Vec<Findings<'_>> = Vec::new();
+    for slot in subject.policies {
+        match &slot.policy {
+            Some(policy) => all.push(by_policy(&case, policy, subject.ceiling, &mut asks)),
+            None => found.list.push(unreadable(slot, subject.root)),
+        }
+    }
+    asks.resolve(&case, &mut all);
+    for findings in all {
+        found.list.extend(findings.list);
+        found.notices.extend(findings.notices);
+        found.evidence.extend(findings.evidence);
+    }
+    if !purpose_declared {
+        purpose_undeclared(&case, subject.policies, &mut found);
+    }
+    found.evidence.sort_unstable();
+    found.evidence.dedup();
+    found
+}
+
+fn by_policy<'a>(
+    case: &Case<'a>,
+    policy: &'a Policy,
+    ceiling: Option<Ceiling<'_>>,
+    asks: &mut check::step::Asks<'a>,
+) -> Findings<'a> {
+    let mut findings = Findings::of(policy, case.now);
+    check::declaration::check(case, policy, &mut findings);
+    for opaque in &case.submission.opaque {
+        let detail = Detail::WorkloadOpaque {
+            reference: (*opaque.reference).into(),
+            why: opaque.why.into(),
+        };
+        findings.policy(None, opaque.at, detail);
+    }
+    if let Some(ceiling) = ceiling.filter(|it| !case.purposes.within(it.allowed)) {
+        let detail = Detail::PurposeAboveCeiling {
+            purposes: case.purposes.beyond(ceiling.allowed),
+            allowed: ceiling.allowed,
+            namespace: ceiling.namespace.into(),
+        };
+        findings.policy(None, case.root, detail);
+    }
+    for data in case.data {
+        check::dataset::check(data, &mut findings);
+        check::purpose::check(case, data, &mut findings);
+        check::pause::check(case, policy, data, &mut findings);
+        let Some(facts) = data.facts() else { continue };
+        for requirement in &policy.requirements {
+            let entry = &requirement.entry;
+            if !entry.window.contains(case.now)
+                || !check::matches(&entry.matching, facts, case.purposes, policy)
+            {
+                continue;
+            }
+            check::region::check(policy, requirement, data, &mut findings);
+            check::age::check(requirement, data, &mut findings);
+            check::category::check(requirement, data, &mut findings);
+            check::legal_basis::check(requirement, data, &mut findings);
+            check::step::check(case, policy, requirement, data, asks, &mut findings);
+        }
+    }
+    findings
+}
+
+/// A policy that nobody can read and that was never readable refuses what its readable selectors reach.
+fn unreadable(slot: &PolicySlot, at: At) -> Finding<At> {
+    Finding {
+        policy: slot.name.clone(),
+        entry: None,
+        dataset: None,
+        field: at,
+        actions: EnumSet::only(Action::Deny),
+        deny_from: None,
+        pause: None,
+        detail: Detail::PolicyUnreadable {
+            error: slot.error.clone().unwrap_or_default(),
+        },
+    }
+}
+
+fn data<'a>(it: &'a Use<'a>, world: &'a World) -> Data<'a> {
+    let known = match &it.source {
+        Source::Record { name, .. } => match world.record(name) {
+            Some(RecordSlot::Ready(dataset)) => Known::Dataset(dataset),
+            Some(RecordSlot::Unreadable(error)) => Known::Unreadable(error),
+            None => Known::Unknown,
+        },
+        Source::Regions(regions) => Known::Regions(Box::new(Facts {
+            impersonal: false,
+            regions: Some(regions.clone()),
+            regions_unfiltered: Some(regions.clone()),
+            sources: None,
+            categories: None,
+            controllers: None,
+            minimum_age: None,
+            content_period: None,
+            collection_period: None,
+        })),
+    };
+    Data {
+        source: &it.source,
+        at: it.at,
+        known,
+    }
+}
+
+/// That no purpose is declared is told with another finding of the policy that depended on it, or as a warning.
+fn purpose_undeclared(case: &Case<'_>, policies: &[&PolicySlot], found: &mut Found) {
+    for policy in policies.iter().filter_map(|slot| slot.policy.as_deref()) {
+        let depends = |data: &Data<'_>| {
+            let by_entry = data.facts().is_some_and(|facts| {
+                let asks = policy.entries().filter(|entry| entry.matching.purposes.is_some());
+                asks.filter(|entry| entry.window.contains(case.now))
+                    .any(|entry| check::matches(&entry.matching, facts, case.purposes, policy))
+            });
+            by_entry
+                || data
+                    .dataset()
+                    .is_some_and(|dataset| dataset.record.permitted.is_some())
+        };
+        let beside = found.list.iter().filter(|it| *it.policy == *policy.name);
+        let strictest = beside
+            .max_by_key(|it| it.action())
+            .map(|it| (it.actions, it.deny_from));
+        let ceiling = found
+            .list
+            .iter()
+            .any(|it| *it.policy == *policy.name && matches!(it.detail, Detail::PurposeAboveCeiling { .. }));
+        if !ceiling && !case.data.iter().any(depends) {
+            continue;
+        }
+        let (actions, deny_from) = strictest.unwrap_or((check::weakened(policy.actions), None));
+        found.list.push(Finding {
+            policy: policy.name.clone(),
+            entry: None,
+            dataset: None,
+            field: case.root,
+            actions,
+            deny_from,
+            pause: None,
+            detail: Detail::PurposeUndeclared,
+        });
+    }
+}
+
+/// The order in which findings are told: by reason, dataset, field, policy, entry.
+pub fn sort(findings: &mut [Finding]) {
+    let key = |it: &Finding| {
+        (
+            it.reason(),
+            it.dataset.clone(),
+            it.field.clone(),
+            it.policy.clone(),
+            it.entry.clone(),
+        )
+    };
+    findings.sort_by_cached_key(key);
+}

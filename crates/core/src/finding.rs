@@ -1,0 +1,255 @@
+//! One problem in one place.
+
+use enumset::EnumSet;
+use jiff::Timestamp;
+
+use crate::declaration::Invalid;
+use crate::purpose::Purposes;
+use crate::reason::Reason;
+use crate::region::Region;
+use crate::submission::Void;
+use crate::vocabulary::{
+    Action, DataCategory, DeclarationKind, Evidence, RunningWorkloads, SourceCategory, StepType,
+};
+
+/// A problem, and what its policy says to do about it. `F` is the field: an index while judging, text when told.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Finding<F = String> {
+    /// The policy it belongs to.
+    pub policy: Box<str>,
+    /// The entry of the policy, if it comes from one.
+    pub entry: Option<Box<str>>,
+    /// The record it is about.
+    pub dataset: Option<Box<str>>,
+    /// Where.
+    pub field: F,
+    /// What is done about it.
+    pub actions: EnumSet<Action>,
+    /// The date from which the policy refuses what it only warns of now.
+    pub deny_from: Option<Timestamp>,
+    /// For pauses: what the pause does to workloads that run already.
+    pub pause: Option<RunningWorkloads>,
+    /// What.
+    pub detail: Detail,
+}
+
+/// What a finding says. Reason, JSON and prose derive from it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "a variant's doc says what its fields are")]
+pub enum Detail {
+    /// No data is declared in a way the policy accepts.
+    DataUndeclared {
+        given: Option<DeclarationKind>,
+        accepted: EnumSet<DeclarationKind>,
+    },
+    /// A declaration cannot be read.
+    DeclarationInvalid(Invalid),
+    /// A region is no code.
+    RegionInvalid { message: String },
+    /// No purpose is declared, so every purpose is assumed.
+    PurposeUndeclared,
+    /// The record does not permit the purposes.
+    PurposeNotPermitted {
+        purposes: Purposes,
+        permitted: Purposes,
+        contact: Option<Box<str>>,
+    },
+    /// The namespace does not allow the purposes.
+    PurposeAboveCeiling {
+        purposes: Purposes,
+        allowed: Purposes,
+        namespace: Box<str>,
+    },
+    /// There is no such record.
+    DatasetUnknown { parent_of: Option<Box<str>> },
+    /// The record, or an ancestor, cannot be read or is its own ancestor.
+    DatasetUnreadable { error: Box<str> },
+    /// Its owner withdrew it.
+    DatasetWithdrawn {
+        since: Option<Timestamp>,
+        reason: Option<Box<str>>,
+        superseded_by: Option<Box<str>>,
+    },
+    /// It is pinned to another digest than the record's.
+    DigestMismatch {
+        pinned: Box<str>,
+        recorded: Option<Box<str>>,
+    },
+    /// The record does not know where its people live.
+    RegionUnknown { pause: bool },
+    /// People of a paused region are in it.
+    RegionPaused {
+        people: Vec<Region>,
+        paused: Vec<Region>,
+        purposes: Purposes,
+        from: Option<Timestamp>,
+        until: Option<Timestamp>,
+    },
+    /// People of regions that are not allowed are in it.
+    RegionNotAllowed {
+        people: Vec<Region>,
+        allowed: Vec<Region>,
+    },
+    /// A pause matches by something other than region.
+    DataPaused {
+        because: Because,
+        purposes: Purposes,
+        from: Option<Timestamp>,
+        until: Option<Timestamp>,
+    },
+    /// Nothing does the step.
+    StepMissing {
+        step: StepType,
+        accepted: EnumSet<Evidence>,
+        nothing_trains: bool,
+    },
+    /// Something does it, but not provably before training.
+    StepNotFirst {
+        step: StepType,
+        node: Box<str>,
+        trainer: Box<str>,
+        void: Void,
+    },
+    /// The list is too old, or its date unknown.
+    OptOutListStale {
+        step: StepType,
+        age_days: Option<i64>,
+        allowed_days: u16,
+        accepted: EnumSet<Evidence>,
+    },
+    /// The step is shown by other evidence than the policy accepts.
+    EvidenceInsufficient {
+        step: StepType,
+        have: Evidence,
+        accepted: EnumSet<Evidence>,
+    },
+    /// The record states no lowest age.
+    AgeUnknown { minimum: u8 },
+    /// People below the age are in it.
+    AgeBelowMinimum { age: u8, minimum: u8 },
+    /// The record states no data categories.
+    CategoryUnknown { excluded: EnumSet<DataCategory> },
+    /// Excluded categories are in it.
+    CategoryExcluded { found: EnumSet<DataCategory> },
+    /// It rests on a legal basis that is not allowed.
+    LegalBasisNotAllowed {
+        bases: Vec<Box<str>>,
+        allowed: Vec<Box<str>>,
+    },
+    /// The owner it names could not be verified, so it inherits nothing.
+    OwnerUnverified { owner: Box<str>, why: Unverified },
+    /// The policy cannot be read.
+    PolicyUnreadable { error: Box<str> },
+    /// The workload is not what its kind says.
+    WorkloadUnreadable { field: Box<str>, what: Box<str> },
+    /// What it will run cannot be seen.
+    WorkloadOpaque { reference: Box<str>, why: Box<str> },
+}
+
+/// By what a pause without regions matches.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "a variant's doc says what its fields are")]
+pub enum Because {
+    /// The time of collection.
+    Collected {
+        start: Option<jiff::civil::Date>,
+        end: Option<jiff::civil::Date>,
+    },
+    /// The time of what it tells of.
+    Content {
+        start: Option<jiff::civil::Date>,
+        end: Option<jiff::civil::Date>,
+    },
+    /// Data categories; empty: the data does not say.
+    Categories(EnumSet<DataCategory>),
+    /// Source categories; empty: the data does not say.
+    Sources(EnumSet<SourceCategory>),
+    /// Data controllers; empty: the data does not say.
+    Controllers(Vec<Box<str>>),
+    /// The purpose alone.
+    Purpose,
+}
+
+/// Why an owner could not be verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unverified {
+    /// The requester is not the account that makes such children.
+    Requester,
+    /// There is no such owner, or it has another UID.
+    Gone,
+    /// It could not be fetched in time.
+    Unreachable,
+    /// The chain of owners is too long.
+    TooLong,
+}
+
+impl Detail {
+    /// The stable reason.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::DataUndeclared { .. } => Reason::DataUndeclared,
+            Self::DeclarationInvalid(_) => Reason::DeclarationInvalid,
+            Self::RegionInvalid { .. } => Reason::RegionInvalid,
+            Self::PurposeUndeclared => Reason::PurposeUndeclared,
+            Self::PurposeNotPermitted { .. } | Self::PurposeAboveCeiling { .. } => {
+                Reason::PurposeNotPermitted
+            }
+            Self::DatasetUnknown { .. } => Reason::DatasetUnknown,
+            Self::DatasetUnreadable { .. } => Reason::DatasetUnreadable,
+            Self::DatasetWithdrawn { .. } => Reason::DatasetWithdrawn,
+            Self::DigestMismatch { .. } => Reason::DigestMismatch,
+            Self::RegionUnknown { .. } => Reason::RegionUnknown,
+            Self::RegionPaused { .. } => Reason::RegionPaused,
+            Self::RegionNotAllowed { .. } => Reason::RegionNotAllowed,
+            Self::DataPaused { .. } => Reason::DataPaused,
+            Self::StepMissing { .. } => Reason::StepMissing,
+            Self::StepNotFirst { .. } => Reason::StepNotFirst,
+            Self::OptOutListStale { .. } => Reason::OptOutListStale,
+            Self::EvidenceInsufficient { .. } => Reason::EvidenceInsufficient,
+            Self::AgeUnknown { .. } => Reason::AgeUnknown,
+            Self::AgeBelowMinimum { .. } => Reason::AgeBelowMinimum,
+            Self::CategoryUnknown { .. } => Reason::CategoryUnknown,
+            Self::CategoryExcluded { .. } => Reason::CategoryExcluded,
+            Self::LegalBasisNotAllowed { .. } => Reason::LegalBasisNotAllowed,
+            Self::OwnerUnverified { .. } => Reason::OwnerUnverified,
+            Self::PolicyUnreadable { .. } => Reason::PolicyUnreadable,
+            Self::WorkloadUnreadable { .. } => Reason::WorkloadUnreadable,
+            Self::WorkloadOpaque { .. } => Reason::WorkloadOpaque,
+        }
+    }
+}
+
+impl<F> Finding<F> {
+    /// The stable reason.
+    pub const fn reason(&self) -> Reason {
+        self.detail.reason()
+    }
+
+    /// The strongest thing that is done about it.
+    pub fn action(&self) -> Option<Action> {
+        self.actions.iter().max()
+    }
+
+    /// `policy/entry`, or the policy alone.
+    pub fn rule(&self) -> String {
+        match &self.entry {
+            Some(entry) => format!("{}/{entry}", self.policy),
+            None => self.policy.to_string(),
+        }
+    }
+
+    /// The same with another field.
+    pub fn at<G>(self, field: G) -> Finding<G> {
+        Finding {
+            policy: self.policy,
+            entry: self.entry,
+            dataset: self.dataset,
+            field,
+            actions: self.actions,
+            deny_from: self.deny_from,
+            pause: self.pause,
+            detail: self.detail,
+        }
+    }
+}

@@ -1,0 +1,526 @@
+//! From a request to a verdict: what is governed, what an update changes, what a child continues; then `decide`.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::check::Notice;
+use crate::dataset::Dataset;
+use crate::decide::{self, Ceiling, Found, Subject, decide, governs};
+use crate::declaration::{self, Declared, Source};
+use crate::draft::Identity;
+use crate::fetched::{Fetched, Need};
+use crate::finding::{Detail, Finding, Unverified};
+use crate::owner::{self, Owner};
+use crate::path::{At, Paths, Seg};
+use crate::policy::Policy;
+use crate::purpose::Purposes;
+use crate::reason::Reason;
+use crate::review::{Operation, Review};
+use crate::submission::{Carrier, Key, Opaque, Submission};
+use crate::update::{self, Change};
+use crate::vocabulary::{Action, Evidence, RunningWorkloads, StepType};
+use crate::workload::{KnownKind, ReadError, Scope};
+use crate::world::{Namespace, PolicySlot, RecordSlot, World};
+
+/// What comes of a request.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It is decided.
+    Decided(Box<Decision>),
+    /// These must be fetched first; then judge again.
+    Needs(Vec<Need>),
+}
+
+/// The decision on one request, with all that an answer and a log line say of it.
+#[derive(Debug, Default)]
+pub struct Decision {
+    /// What comes of it.
+    pub outcome: Outcome,
+    /// On what ground.
+    pub ground: Ground,
+    /// Problems, in the order in which they are told.
+    pub findings: Vec<Finding>,
+    /// What comes.
+    pub notices: Vec<Notice>,
+    /// Steps that are there, with what shows them.
+    pub evidence: Vec<(StepType, Evidence)>,
+    /// The purposes declared; empty: none.
+    pub purposes: Purposes,
+    /// The policies that govern it.
+    pub policies: Vec<GoverningPolicy>,
+    /// The data it uses.
+    pub datasets: Vec<UsedData>,
+    /// Name of the object; final even with `generateName`.
+    pub name: Box<str>,
+}
+
+/// What comes of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// No policy governs it, or it is no workload.
+    #[default]
+    NotGoverned,
+    /// Admitted.
+    Allowed,
+    /// Admitted with warnings.
+    AllowedWithWarnings,
+    /// Refused.
+    Denied,
+}
+
+impl Outcome {
+    /// The spelling in reports and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotGoverned => "NotGoverned",
+            Self::Allowed => "Allowed",
+            Self::AllowedWithWarnings => "AllowedWithWarnings",
+            Self::Denied => "Denied",
+        }
+    }
+}
+
+/// On what ground an outcome rests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ground {
+    /// Not a kind of workload, or not a request that starts or changes one.
+    #[default]
+    NoWorkload,
+    /// No policy selects the namespace.
+    NoPolicy,
+    /// The policies that do leave this workload out.
+    OutOfScope,
+    /// An update that does not change what would run.
+    Unchanged,
+    /// Judged by all its policies.
+    Judged,
+    /// Judged as the child of a verified root.
+    Child,
+}
+
+/// A policy that governs the workload.
+#[derive(Clone, Debug)]
+pub struct GoverningPolicy {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its readable version.
+    pub policy: Option<Arc<Policy>>,
+}
+
+/// A body of data the workload uses.
+#[derive(Clone, Debug)]
+pub struct UsedData {
+    /// The record's name, or `regions` for bare regions.
+    pub name: Box<str>,
+    /// Its record, if there is a readable one.
+    pub dataset: Option<Arc<Dataset>>,
+}
+
+/// Judges a request.
+#[must_use]
+pub fn judge<'a>(review: Review<'a>, world: &'a World, fetched: &'a Fetched, now: Timestamp) -> Verdict {
+    match (Judge { world, fetched, now }).judge(review) {
+        Ok(decision) => Verdict::Decided(Box::new(decision)),
+        Err(need) => Verdict::Needs(vec![need]),
+    }
+}
+
+struct Judge<'a> {
+    world: &'a World,
+    fetched: &'a Fetched,
+    now: Timestamp,
+}
+
+/// The namespace of a request and the policies that select it.
+struct Place<'a> {
+    slots: Vec<&'a PolicySlot>,
+    namespace: Option<&'a Namespace>,
+    unreachable: bool,
+}
+
+impl<'a> Judge<'a> {
+    fn judge(&self, mut review: Review<'a>) -> Result<Decision, Need> {
+        let name = Box::from(&*review.name);
+        let not_governed = |ground| Decision {
+            ground,
+            name,
+            ..Decision::default()
+        };
+        let starts = matches!(review.operation, Operation::Create | Operation::Update);
+        let Some(kind) = review.known_kind().filter(|_| starts) else {
+            return Ok(not_governed(Ground::NoWorkload));
+        };
+        let place = self.place(kind, &review)?;
+        if place.slots.is_empty() {
+            return Ok(not_governed(Ground::NoPolicy));
+        }
+        let missing = || ReadError {
+            field: String::new(),
+            what: "there is no object".to_owned(),
+        };
+        match review.object.take().unwrap_or_else(|| Err(missing())) {
+            Err(error) => Ok(self.unreadable(&review, &place, &error)),
+            Ok(object) => {
+                let mut paths = Paths::default();
+                let (submission, identity) = object.draft(&self.world.settings, &mut paths, Paths::ROOT);
+                self.readable(&review, kind, &place, submission, &identity, paths)
+            }
+        }
+    }
+
+    fn place(&self, kind: KnownKind, review: &Review<'a>) -> Result<Place<'a>, Need> {
+        let all = || self.world.policies().collect();
+        if kind.info().scope == Scope::Cluster {
+            return Ok(Place {
+                slots: all(),
+                namespace: None,
+                unreachable: false,
+            });
+        }
+        let name = review.namespace.as_str();
+        if let Some(slots) = self.world.governing(name) {
+            return Ok(Place {
+                slots: slots.collect(),
+                namespace: self.world.namespace(name),
+                unreachable: false,
+            });
+        }
+        Ok(match self.fetched.namespace(name) {
+            // A namespace made a moment ago is asked for, never read as having no labels.
+            None if self.world.policies().next().is_some() => return Err(Need::Namespace(name.into())),
+            None => Place {
+                slots: Vec::new(),
+                namespace: None,
+                unreachable: false,
+            },
+            Some(Ok(namespace)) => Place {
+                slots: self.world.selecting(&namespace.labels).collect(),
+                namespace: Some(namespace),
+                unreachable: false,
+            },
+            // Any policy may select it, so all do.
+            Some(Err(_)) => Place {
+                slots: all(),
+                namespace: None,
+                unreachable: true,
+            },
+        })
+    }
+
+    /// A workload that is not what its kind says is refused by every policy that selects its namespace: whether it
+    /// would be governed cannot be seen.
+    fn unreadable(&self, review: &Review<'a>, place: &Place<'a>, error: &ReadError) -> Decision {
+        let unchanged = review.operation == Operation::Update
+            && matches!((review.old_object, review.raw_object), (Some(old), Some(new)) if update::identical_spec(old, new));
+        if unchanged {
+            return Decision {
+                outcome: Outcome::Allowed,
+                ground: Ground::Unchanged,
+                policies: governing(&place.slots),
+                name: (*review.name).into(),
+                ..Decision::default()
+            };
+        }
+        let mut list = Vec::new();
+        for slot in &place.slots {
+            let Some(policy) = &slot.policy else { continue };
+            let mut findings = crate::check::Findings::of(policy, self.now);
+            let detail = Detail::WorkloadUnreadable {
+                field: crate::render::shown(&error.field).into(),
+                what: crate::render::shown(&error.what).into(),
+            };
+            findings.policy(None, Paths::ROOT, detail);
+            list.extend(findings.list);
+        }
+        let found = Found {
+            list,
+            ..Found::default()
+        };
+        let mut decision = self.conclude(
+            found,
+            &place.slots,
+            &Declared::default(),
+            &Paths::default(),
+            Ground::Judged,
+        );
+        decision.name = (*review.name).into();
+        decision
+    }
+
+    fn readable(
+        &self,
+        review: &Review<'a>,
+        kind: KnownKind,
+        place: &Place<'a>,
+        mut submission: Submission<'a>,
+        identity: &Identity<'a>,
+        mut paths: Paths<'a>,
+    ) -> Result<Decision, Need> {
+        let name: Box<str> = if identity.name.is_empty() {
+            (*review.name).into()
+        } else {
+            (*identity.name).into()
+        };
+        if review.operation == Operation::Update && self.unchanged(review, kind, &submission) {
+            let policies = governing(&place.slots);
+            let (outcome, ground) = (Outcome::Allowed, Ground::Unchanged);
+            return Ok(Decision {
+                outcome,
+                ground,
+                policies,
+                name,
+                ..Decision::default()
+            });
+        }
+        if place.unreachable {
+            let reference = format!("Namespace {}", review.namespace).into();
+            let why = "could not be read";
+            submission.opaque.push(Opaque {
+                reference,
+                why,
+                at: Paths::ROOT,
+            });
+        }
+        let settings = &self.world.settings;
+        let owner = owner::verify(review, kind, identity, settings, self.fetched, &mut paths)?;
+        let defaults = place
+            .namespace
+            .map(|it| default_keys(it, &review.namespace, &mut paths))
+            .unwrap_or_default();
+        let ceiling = place
+            .namespace
+            .and_then(|namespace| ceiling(namespace, review.namespace.as_str()));
+        let chain = match &owner {
+            Owner::Verified { chain, .. } => chain.as_slice(),
+            _ => &[],
+        };
+        let family: Vec<(KnownKind, &Submission<'_>)> = std::iter::once((kind, &submission))
+            .chain(chain.iter().map(|it| (it.kind, &it.submission)))
+            .collect();
+        let policies = governed_by(&place.slots, &family);
+        if policies.is_empty() {
+            return Ok(Decision {
+                ground: Ground::OutOfScope,
+                name,
+                ..Decision::default()
+            });
+        }
+        let trains = family.iter().any(|(kind, _)| kind.info().trains);
+        let declared = with_defaults(
+            Declared::read(family.iter().flat_map(|(_, it)| &it.keys)),
+            &defaults,
+        );
+        let root = chain.last();
+        let continues = matches!(owner, Owner::Verified { start: false, .. });
+        let contained =
+            root.filter(|root| continues && owner::contains(&root.submission, &submission, settings));
+        let judged = contained.map_or(&submission, |root| &root.submission);
+        let at = contained.map_or(Paths::ROOT, |root| root.root);
+        let (declared_by, governing) = (&declared, &*policies);
+        let subject = Subject {
+            submission: judged,
+            declared: declared_by,
+            policies: governing,
+            trains,
+            ceiling,
+            root: at,
+        };
+        let mut found = decide(&subject, self.world, self.now);
+        if let Some(root) = contained {
+            let of_root = with_defaults(Declared::read(&root.submission.keys), &defaults);
+            let policies = governed_by(&place.slots, &[(root.kind, &root.submission)]);
+            let subject = Subject {
+                submission: &root.submission,
+                declared: &of_root,
+                policies: &policies,
+                trains: root.kind.info().trains,
+                ceiling,
+                root: at,
+            };
+            let of_root = decide(&subject, self.world, self.now);
+            found.list.retain(|finding| !forgiven(finding, &of_root.list));
+        }
+        if let Owner::Unverified { owner, why } = &owner {
+            tell_unverified(owner, *why, &mut found.list);
+        }
+        let ground = if contained.is_some() {
+            Ground::Child
+        } else {
+            Ground::Judged
+        };
+        let mut decision = self.conclude(found, &policies, &declared, &paths, ground);
+        decision.name = name;
+        Ok(decision)
+    }
+
+    /// Whether an update leaves what would run as it was, and holds back what was held back.
+    fn unchanged(&self, review: &Review<'a>, kind: KnownKind, new: &Submission<'a>) -> bool {
+        let Some(Ok(old)) = review.old_object.map(|old| kind.read(old)) else {
+            return false;
+        };
+        let mut paths = Paths::default();
+        let (old, _) = old.draft(&self.world.settings, &mut paths, Paths::ROOT);
+        update::change(&old, new) == Change::Nothing
+    }
+
+    fn conclude(
+        &self,
+        found: Found,
+        policies: &[&PolicySlot],
+        declared: &Declared<'_>,
+        paths: &Paths<'_>,
+        ground: Ground,
+    ) -> Decision {
+        let tell = |finding: Finding<At>| {
+            let field = paths.text(finding.field);
+            finding.at(field)
+        };
+        let mut findings: Vec<Finding> = found.list.into_iter().map(tell).collect();
+        decide::sort(&mut findings);
+        findings.dedup();
+        let mut notices = found.notices;
+        notices.sort_by(|a, b| (a.from, &a.rule, &a.dataset).cmp(&(b.from, &b.rule, &b.dataset)));
+        notices.dedup();
+        let strictest = findings.iter().filter_map(Finding::action).max();
+        let outcome = match strictest {
+            Some(Action::Deny) => Outcome::Denied,
+            Some(Action::Warn) => Outcome::AllowedWithWarnings,
+            _ if !notices.is_empty() => Outcome::AllowedWithWarnings,
+            _ => Outcome::Allowed,
+        };
+        let datasets = declared.uses.iter().map(|it| match &it.source {
+            Source::Record { name, .. } => {
+                let dataset = match self.world.record(name) {
+                    Some(RecordSlot::Ready(dataset)) => Some(Arc::clone(dataset)),
+                    _ => None,
+                };
+                UsedData {
+                    name: (*name).into(),
+                    dataset,
+                }
+            }
+            Source::Regions(_) => UsedData {
+                name: "regions".into(),
+                dataset: None,
+            },
+        });
+        Decision {
+            outcome,
+            ground,
+            findings,
+            notices,
+            evidence: found.evidence,
+            purposes: found.purposes,
+            policies: governing(policies),
+            datasets: datasets.collect(),
+            name: Box::default(),
+        }
+    }
+}
+
+/// The policies that govern any of a family: the object and its verified ancestors.
+fn governed_by<'p>(slots: &[&'p PolicySlot], family: &[(KnownKind, &Submission<'_>)]) -> Vec<&'p PolicySlot> {
+    let attributes: Vec<(bool, bool, bool)> = family
+        .iter()
+        .map(|(kind, it)| (kind.info().trains, !it.keys.is_empty(), it.accelerated()))
+        .collect();
+    let governed = |slot: &&&PolicySlot| {
+        attributes
+            .iter()
+            .any(|(trains, has_keys, accelerated)| governs(slot, *trains, *has_keys, *accelerated))
+    };
+    slots.iter().filter(governed).copied().collect()
+}
+
+fn governing(slots: &[&PolicySlot]) -> Vec<GoverningPolicy> {
+    slots
+        .iter()
+        .map(|slot| GoverningPolicy {
+            name: slot.name.clone(),
+            policy: slot.policy.clone(),
+        })
+        .collect()
+}
+
+/// What the root itself would be refused for now is forgiven to its child, but never a pause that reaches running
+/// workloads.
+fn forgiven(finding: &Finding<At>, of_root: &[Finding<At>]) -> bool {
+    let key = |it: &Finding<At>| {
+        (
+            it.policy.clone(),
+            it.entry.clone(),
+            it.dataset.clone(),
+            it.reason(),
+        )
+    };
+    finding.pause != Some(RunningWorkloads::BlockNewPods) && of_root.iter().any(|it| key(it) == key(finding))
+}
+
+/// A child that could not be verified inherits nothing; where that is why nothing is declared, it is told.
+fn tell_unverified(owner: &str, why: Unverified, list: &mut Vec<Finding<At>>) {
+    let undeclared: Vec<Finding<At>> = list
+        .iter()
+        .filter(|it| it.reason() == Reason::DataUndeclared)
+        .cloned()
+        .collect();
+    list.extend(undeclared.into_iter().map(|finding| Finding {
+        detail: Detail::OwnerUnverified {
+            owner: owner.into(),
+            why,
+        },
+        ..finding
+    }));
+}
+
+/// The defaults that a namespace sets for workloads that declare no data, or no purpose.
+fn default_keys<'a>(
+    namespace: &'a Namespace,
+    name: &crate::text::Text<'a>,
+    paths: &mut Paths<'a>,
+) -> Vec<Key<'a>> {
+    if !namespace.says_something() {
+        return Vec::new();
+    }
+    let root = paths.push(Paths::ROOT, Seg::Inside("Namespace", name.clone()));
+    [declaration::DATASETS, declaration::PURPOSE]
+        .into_iter()
+        .flat_map(|key| namespace.values(key).map(move |value| (key, value)))
+        .map(|(key, value)| Key {
+            name: key.into(),
+            value: Some(value.into()),
+            carrier: Carrier::Annotation,
+            at: paths.push(root, Seg::Key("metadata.annotations", key.into())),
+        })
+        .collect()
+}
+
+fn with_defaults<'k>(mut declared: Declared<'k>, defaults: &'k [Key<'k>]) -> Declared<'k> {
+    let (data, purpose) = (!declared.names_data(), declared.purposes.is_empty());
+    let wanted = |key: &&Key<'_>| match key.name.as_str() {
+        declaration::PURPOSE => purpose,
+        _ => data,
+    };
+    if defaults.iter().any(|key| wanted(&key)) {
+        declared.join(Declared::read(defaults.iter().filter(wanted)));
+    }
+    declared
+}
+
+fn ceiling<'n>(namespace: &Namespace, name: &'n str) -> Option<Ceiling<'n>> {
+    let values = namespace.values(declaration::ALLOWED_PURPOSES);
+    let allowed = values.map(|value| {
+        let purposes: Result<Purposes, _> = value
+            .split(',')
+            .map(|word| word.trim_ascii().parse::<Purposes>())
+            .collect();
+        // A ceiling that cannot be read allows nothing.
+        purposes.unwrap_or(Purposes::NONE)
+    });
+    let allowed = allowed.reduce(Purposes::common)?;
+    Some(Ceiling {
+        namespace: name,
+        allowed,
+    })
+}

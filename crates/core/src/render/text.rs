@@ -1,0 +1,434 @@
+//! The words of each finding.
+
+use jiff::Timestamp;
+
+use super::{cut, instant, period, shown, window};
+use crate::declaration::Invalid;
+use crate::finding::{Because, Detail, Unverified};
+use crate::purpose::Purposes;
+use crate::submission::Void;
+use crate::vocabulary::{DeclarationKind, Evidence, StepType, list};
+
+/// Record names may have 253 characters; a line has about 240.
+fn name(dataset: Option<&str>) -> String {
+    dataset.map_or_else(|| "the declared data".to_owned(), shown)
+}
+
+/// What a finding says: cause, policy, remedy.
+pub(super) fn text(
+    detail: &Detail,
+    dataset: Option<&str>,
+    rule: &str,
+    deny_from: Option<Timestamp>,
+) -> String {
+    let text = plain(detail, &name(dataset), &shown(rule));
+    match deny_from {
+        Some(from) => format!("from {} this is refused: {text}", instant(from)),
+        None => text,
+    }
+}
+
+fn plain(detail: &Detail, r: &str, p: &str) -> String {
+    match detail {
+        Detail::DataUndeclared { given, accepted } => undeclared(*given, *accepted, p),
+        Detail::DeclarationInvalid(invalid) => format!(
+            "{}, so {p} cannot be checked. {}",
+            cause(invalid),
+            correction(invalid)
+        ),
+        Detail::RegionInvalid { message } => format!("{message} ({p} needs where the people live)"),
+        Detail::PurposeUndeclared => format!(
+            "{p} assumes every purpose, generative training included. Set the true one, for example NonGenerativeAITraining"
+        ),
+        Detail::PurposeNotPermitted {
+            purposes,
+            permitted,
+            contact,
+        } => {
+            let ask = contact
+                .as_ref()
+                .map_or_else(|| "its owner".to_owned(), |contact| shown(contact));
+            format!(
+                "{r} permits {permitted}, not {purposes} ({p}). Use a dataset permitted for it, or ask {ask}"
+            )
+        }
+        Detail::PurposeAboveCeiling {
+            purposes,
+            allowed,
+            namespace,
+        } => {
+            let allows = if allowed.is_empty() {
+                "no readable purpose".to_owned()
+            } else {
+                allowed.to_string()
+            };
+            format!(
+                "namespace {namespace} allows {allows}, not {purposes} ({p}). Set a purpose it allows, or use another namespace"
+            )
+        }
+        Detail::DatasetUnknown { parent_of: None } => {
+            format!("no DatasetRecord {r} ({p}). List: kubectl get dsr")
+        }
+        Detail::DatasetUnknown {
+            parent_of: Some(child),
+        } => {
+            let child = shown(child);
+            format!(
+                "{child} is derived from {r}, which has no DatasetRecord ({p}). Its owner must add the record or correct derivedFrom"
+            )
+        }
+        Detail::DatasetUnreadable { error } => {
+            format!(
+                "record {r} is unreadable ({}), so {p} refuses it. Its owner must fix it: kubectl describe dsr {r}",
+                shown(error)
+            )
+        }
+        Detail::DatasetWithdrawn {
+            since,
+            reason,
+            superseded_by,
+        } => {
+            let since = since
+                .map(|since| format!(" on {}", instant(since)))
+                .unwrap_or_default();
+            let reason = reason
+                .as_ref()
+                .map(|reason| format!(" ({})", shown(reason)))
+                .unwrap_or_default();
+            let remedy = superseded_by
+                .as_ref()
+                .map_or_else(|| "another dataset".to_owned(), |other| shown(other));
+            format!("{r} was withdrawn{since}{reason}; {p} refuses it. Use {remedy}")
+        }
+        Detail::DigestMismatch { pinned, recorded } => {
+            let says = recorded
+                .as_ref()
+                .map_or_else(|| "has none".to_owned(), |hex| format!("says {}", short(hex)));
+            format!(
+                "{r} is pinned to {}, the record {says} ({p}). The data changed: review it, then pin the new digest",
+                short(pinned)
+            )
+        }
+        Detail::RegionUnknown { .. } => {
+            format!(
+                "{r} does not know where its people live, so {p} applies. Use a dataset with known regions"
+            )
+        }
+        Detail::RegionPaused {
+            people,
+            paused,
+            purposes,
+            from,
+            until,
+        } => format!(
+            "{r} has people in {}; {p} pauses {}{}{}. Use a dataset without these regions",
+            cut(people, 6),
+            cut(paused, 4),
+            for_purposes(*purposes),
+            window(*from, *until)
+        ),
+        Detail::RegionNotAllowed { people, allowed } => format!(
+            "{r} has people in {}; {p} allows only {}. Use a dataset with people from there only",
+            cut(people, 6),
+            cut(allowed, 8)
+        ),
+        Detail::DataPaused {
+            because,
+            purposes,
+            from,
+            until,
+        } => {
+            let (what, paused) = matched(because);
+            format!(
+                "{r} {what}; {p} pauses {paused}{}{}. Use data outside of it",
+                for_purposes(*purposes),
+                window(*from, *until)
+            )
+        }
+        Detail::StepMissing {
+            step,
+            accepted,
+            nothing_trains,
+        } => {
+            let why = if *nothing_trains {
+                "nothing is left that trains"
+            } else {
+                "nothing does it"
+            };
+            format!(
+                "{r} needs {step} before training ({p}); {why}. {}",
+                add_step(*step, *accepted)
+            )
+        }
+        Detail::StepNotFirst {
+            step,
+            node,
+            trainer,
+            void,
+        } => not_first(*step, &shown(node), &shown(trainer), *void, p),
+        Detail::OptOutListStale {
+            step,
+            age_days,
+            allowed_days,
+            accepted,
+        } => {
+            let how = match age_days {
+                Some(days) => format!("{r}'s list for {step} is {days} days old"),
+                None => format!("the list of {step} for {r} has no date that counts"),
+            };
+            let remedy = if accepted.contains(Evidence::Catalogued) {
+                "Ask its owner for a new snapshot"
+            } else {
+                "Use a trusted image that reads its list at start"
+            };
+            format!("{how}; {p} allows {allowed_days}. {remedy}")
+        }
+        Detail::EvidenceInsufficient { step, have, accepted } => {
+            format!(
+                "{r}'s {step} is only {have}; {p} accepts {}. {}",
+                list(*accepted),
+                add_step(*step, *accepted)
+            )
+        }
+        Detail::AgeUnknown { minimum } => {
+            format!(
+                "{r} states no lowest age; {p} needs {minimum}. Its owner must set dataSubjects.minimumAge"
+            )
+        }
+        Detail::AgeBelowMinimum { age, minimum } => {
+            format!(
+                "{r} includes people aged {age}; {p} needs {minimum}. Use a dataset of people of {minimum} and over"
+            )
+        }
+        Detail::CategoryUnknown { excluded } => format!(
+            "{r} states no data categories; {p} excludes {}. Its owner must set dataCategories",
+            cut(*excluded, 4)
+        ),
+        Detail::CategoryExcluded { found } => {
+            format!(
+                "{r} contains {}, excluded by {p}. Use a dataset without them",
+                cut(*found, 4)
+            )
+        }
+        Detail::LegalBasisNotAllowed { bases, allowed } => {
+            let rests = if bases.is_empty() {
+                "states no legal basis".to_owned()
+            } else {
+                format!("rests on {}", bases_text(bases))
+            };
+            format!(
+                "{r} {rests}; {p} allows {}. Use another dataset, or ask the contact",
+                bases_text(allowed)
+            )
+        }
+        Detail::OwnerUnverified { owner, why } => {
+            let why = match why {
+                Unverified::Requester => "did not make this object itself",
+                Unverified::Gone => "does not exist with that UID",
+                Unverified::Unreachable => "could not be read in time",
+                Unverified::TooLong => "has too many owners above it",
+            };
+            format!(
+                "{owner} {why}, so nothing is inherited from it ({p}). Put the keys on the object or its pod template"
+            )
+        }
+        Detail::PolicyUnreadable { error } => {
+            format!(
+                "policy {p} is unreadable ({}); not your fault. Its owner must fix it: kubectl describe dsp {p}",
+                shown(error)
+            )
+        }
+        Detail::WorkloadUnreadable { field, what } => {
+            let at = if field.is_empty() {
+                String::new()
+            } else {
+                format!("at {field}: ")
+            };
+            format!(
+                "{at}{what}, so {p} cannot be checked. Correct it; if the API server accepts it, report a bug"
+            )
+        }
+        Detail::WorkloadOpaque { reference, why } => {
+            format!("{reference} {why}, so {p} cannot see what runs. Create it first, or try again")
+        }
+    }
+}
+
+fn short(hex: &str) -> &str {
+    hex.get(..8).unwrap_or(hex)
+}
+
+fn for_purposes(purposes: Purposes) -> String {
+    if purposes.is_empty() {
+        String::new()
+    } else {
+        format!(" for {}", cut(purposes.words(), 2))
+    }
+}
+
+fn undeclared(
+    given: Option<DeclarationKind>,
+    accepted: enumset::EnumSet<DeclarationKind>,
+    p: &str,
+) -> String {
+    let set = if accepted.contains(DeclarationKind::Records) {
+        "Set record names (kubectl get dsr), comma-separated"
+    } else if accepted.contains(DeclarationKind::Regions) {
+        "Set datagate.dev/regions to where its people live, for example US, CA"
+    } else {
+        "Set datagate.dev/datasets to none, if it uses none"
+    };
+    match given {
+        None => format!("{p} needs it on training and accelerated workloads. {set}"),
+        Some(DeclarationKind::Records) => format!("{p} does not accept record names. {set}"),
+        Some(DeclarationKind::Regions) => format!("{p} does not accept bare regions. {set}"),
+        Some(DeclarationKind::None) => format!("{p} does not accept none. {set}"),
+    }
+}
+
+/// What is wrong with a declaration.
+fn cause(invalid: &Invalid) -> String {
+    match invalid {
+        Invalid::UnknownKey { key, .. } => format!("unknown key {key}"),
+        Invalid::NotLiteral { key } => format!("{key} comes from elsewhere (valueFrom)"),
+        Invalid::Empty { key } => format!("{key} is empty"),
+        Invalid::EmptyItem { key } => format!("{key} has an empty item"),
+        Invalid::TooMany { key, count } => format!("{key} has {count} items"),
+        Invalid::TooLong { key, bytes } => format!("{key} has {bytes} bytes"),
+        Invalid::NotAName { given } => format!("{given} is no record name"),
+        Invalid::NotADigest { given } => format!("{given} is not name@sha256:64 hex digits"),
+        Invalid::NoneBesideData => "none stands beside data".to_owned(),
+        Invalid::NotAPurpose { given, .. } => format!("{given} is not a purpose"),
+        Invalid::NotAStep { given, .. } => format!("{given} is not StepType=container"),
+        Invalid::TwoPins { name } => format!("{} is pinned to two digests", shown(name)),
+        Invalid::Region { message } => message.clone(),
+    }
+}
+
+/// What to write instead.
+fn correction(invalid: &Invalid) -> String {
+    match invalid {
+        Invalid::UnknownKey {
+            suggestion: Some(word),
+            ..
+        }
+        | Invalid::NotAPurpose {
+            suggestion: Some(word),
+            ..
+        } => {
+            format!("Did you mean {word}?")
+        }
+        Invalid::UnknownKey { .. } => "Known: purpose, datasets, regions, steps".to_owned(),
+        Invalid::NotAPurpose { .. } => format!("Write one of {}", Purposes::WORDS.join(", ")),
+        Invalid::NotAStep {
+            suggestion: Some(word),
+            ..
+        } => format!("Did you mean {word}=CONTAINER?"),
+        Invalid::NotAStep { .. } => "Write for example OptOutFilter=opt-out".to_owned(),
+        Invalid::NotLiteral { .. } => "Write the value out".to_owned(),
+        Invalid::Empty { .. } => "Write record names, or none".to_owned(),
+        Invalid::EmptyItem { .. } => "Remove the extra comma".to_owned(),
+        Invalid::TooMany { .. } => format!(
+            "At most {} are allowed: catalogue them as one record",
+            crate::declaration::MAX_ITEMS
+        ),
+        Invalid::TooLong { .. } => format!("At most {} are allowed", crate::declaration::MAX_BYTES),
+        Invalid::NotAName { .. } => "Write names as kubectl get dsr shows them".to_owned(),
+        Invalid::NotADigest { .. } => "Write the digest the record shows, or leave it out".to_owned(),
+        Invalid::NoneBesideData => "Remove none, or the data".to_owned(),
+        Invalid::TwoPins { .. } => "Keep the digest that is used".to_owned(),
+        Invalid::Region { .. } => String::new(),
+    }
+}
+
+/// By what a pause matched: what the data is, and what is paused.
+fn matched(because: &Because) -> (String, &'static str) {
+    match because {
+        Because::Collected { start, end } => (
+            period(*start, *end).map_or_else(
+                || "does not say when it was collected".to_owned(),
+                |it| format!("was collected {it}"),
+            ),
+            "that period",
+        ),
+        Because::Content { start, end } => (
+            period(*start, *end).map_or_else(
+                || "does not say what time it covers".to_owned(),
+                |it| format!("covers {it}"),
+            ),
+            "that period",
+        ),
+        Because::Categories(set) if set.is_empty() => {
+            ("states no data categories".to_owned(), "some of them")
+        }
+        Because::Categories(set) => (format!("contains {}", cut(*set, 4)), "it"),
+        Because::Sources(set) if set.is_empty() => ("states no source category".to_owned(), "some of them"),
+        Because::Sources(set) => (format!("is {}", cut(*set, 4)), "it"),
+        Because::Controllers(ids) if ids.is_empty() => {
+            ("names no data controller".to_owned(), "those of some")
+        }
+        Because::Controllers(ids) => (
+            format!("belongs to {}", cut(ids.iter().map(|id| shown(id)), 3)),
+            "its data",
+        ),
+        Because::Purpose => ("is used".to_owned(), "all use of data"),
+    }
+}
+
+/// How to get a step in, by what the policy accepts.
+fn add_step(step: StepType, accepted: enumset::EnumSet<Evidence>) -> String {
+    let container = if accepted.contains(Evidence::TrustedImage) {
+        Some("Add an init container with an image the policy trusts".to_owned())
+    } else if accepted.contains(Evidence::Declared) {
+        Some(format!(
+            "Add an init container and name it: datagate.dev/steps {step}=NAME"
+        ))
+    } else {
+        None
+    };
+    match (container, accepted.contains(Evidence::Catalogued)) {
+        (Some(container), true) => format!("{container}, or use a dataset whose record lists it"),
+        (Some(container), false) => container,
+        (None, _) => "Use a dataset whose record lists it".to_owned(),
+    }
+}
+
+fn not_first(step: StepType, node: &str, trainer: &str, void: Void, p: &str) -> String {
+    let (how, remedy) = match void {
+        Void::Beside => (
+            "runs beside",
+            "Move it to initContainers, without restartPolicy Always",
+        ),
+        Void::After => ("runs after", "Move it before in initContainers"),
+        Void::Elsewhere => ("is not waited for by", "Make training wait until it completed"),
+        Void::Sidecar => (
+            "keeps running beside",
+            "Remove its restartPolicy, so that it must complete first",
+        ),
+        Void::ZeroReplicas => (
+            "has a count of 0 and so proves nothing for",
+            "Give it a count of at least 1",
+        ),
+        Void::Ephemeral => ("is an ephemeral container beside", "Make it an init container"),
+    };
+    format!("{step} ({node}) {how} {trainer}, but {p} needs it to complete first. {remedy}")
+}
+
+/// Legal bases with GDPR's words for them, as DPV names them.
+fn bases_text(bases: &[Box<str>]) -> String {
+    let word = |basis: &str| match basis {
+        "A6-1-a" => Some("consent"),
+        "A6-1-b" => Some("contract"),
+        "A6-1-c" => Some("legal obligation"),
+        "A6-1-d" => Some("vital interests"),
+        "A6-1-e" => Some("public task"),
+        "A6-1-f" => Some("legitimate interests"),
+        _ => None,
+    };
+    cut(
+        bases
+            .iter()
+            .map(|basis| word(basis).map_or_else(|| shown(basis), |word| format!("{basis} ({word})"))),
+        3,
+    )
+}

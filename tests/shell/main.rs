@@ -1,0 +1,14 @@
+//! The shell: what touches sockets, files and time. Real sockets on 127.0.0.1; every time limit is set short by
+//! the test that is about it, and long by all others.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod client;
+mod pki;
+mod rig;
+
+mod server;

@@ -1,0 +1,8 @@
+//! The two ports.
+
+mod admin;
+mod certs;
+mod drain;
+mod limits;
+mod requests;
+mod slow;
