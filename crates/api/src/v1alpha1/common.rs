@@ -89,7 +89,7 @@ pub struct Digest {
 pub struct LabelSelector {
     /// Labels the namespace must have, each with this value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32), inner(length(max = 63)))]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = json!({"type": "string", "maxLength": 63})))]
     pub match_labels: BTreeMap<String, String>,
     /// Conditions on labels, all of which must hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
