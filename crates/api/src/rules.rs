@@ -19,9 +19,18 @@ pub(crate) const URI: &str = r"^[a-z][a-z0-9+.-]*:[^\s]+$";
 /// An image with its digest. No backslash: it is a string of CEL too.
 pub(crate) const PINNED_IMAGE: &str = "^[^@ ]+@sha256:[0-9a-f]{64}$";
 
+/// RFC 3339 with seconds, at most nanoseconds, and an offset of less than a day.
+pub(crate) const INSTANT: &str = concat!(
+    "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?",
+    "(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+);
+
 /// What people write most often instead of a code. The hint is the core's, so both say the same.
-const COMMON: [&str; 20] = [
+const COMMON: [&str; 23] = [
     "UK",
+    "uk",
+    "el",
+    "usa",
     "EL",
     "USA",
     "GBR",
@@ -55,22 +64,28 @@ pub(crate) fn region_code(also: &[&str]) -> Rule {
     let rule = format!(
         "self in {words} || (self.matches('^[A-Z]{{2}}(-[A-Z0-9]{{1,3}})?$') && self.substring(0, 2) in {codes})"
     );
-    let also = also
-        .iter()
-        .map(|word| format!(", \"{word}\""))
-        .collect::<String>();
+    let (open, example) = match also {
+        [] => (
+            "self in ['Unknown', 'World'] ? 'for DatasetRecords only; write codes or a group, for example \"DE\", \"EEA\"' : ",
+            "\"EU\", \"EEA\"",
+        ),
+        _ => ("", "\"EEA\", \"Unknown\""),
+    };
     let message = format!(
         concat!(
             "'\"' + self + '\" is ' + (",
             "self in {{{hints}}} ? 'not an ISO 3166 code; write \"' + {{{hints}}}[self] + '\"' : ",
+            "{open}",
+            "self in ['Europe', 'EUROPE', 'europe'] ? 'not an ISO 3166 code; write \"EU\" or \"EEA\"' : ",
             "self.matches('^[a-z]{{2}}(-[a-z0-9]{{1,3}})?$|^(eu|eea|efta)$') ? ",
             "'not an ISO 3166 code; codes are in capitals: write \"' + self.upperAscii() + '\"' : ",
-            "self.matches('^[a-z]+-[a-z-]*[0-9]|(north|south|east|west|central)[0-9]*$') ? ",
+            "self.matches('^[a-z]+-[a-z-]*[0-9]|^[a-z]*(north|south|east|west|central)[a-z]*[0-9]*$') ? ",
             "'a cloud region; write where the people live, for example \"IE\"' : ",
-            "'not an ISO 3166 code; write for example \"DE\", \"US-CA\", \"EU\", \"EEA\"{also}')",
+            "'not an ISO 3166 code; write for example \"DE\", \"US-CA\", {example}')",
         ),
         hints = hints,
-        also = also
+        open = open,
+        example = example,
     );
     Rule::new(rule).message(Message::Expression(message))
 }
@@ -82,6 +97,12 @@ pub(crate) fn until_after_from() -> Rule {
     )
     .message("effectiveUntil must be after effectiveFrom; the entry would never hold")
     .field_path(".effectiveUntil")
+}
+
+/// The end of time is written by saying nothing; the last days of the year 9999 are beyond what programs can hold.
+pub(crate) fn not_for_ever() -> Rule {
+    Rule::new("self < timestamp('9999-01-01T00:00:00Z')")
+        .message("too far away; leave the field out to say that there is no end")
 }
 
 /// `Deny` with `Warn`.
