@@ -237,16 +237,15 @@ fn purpose_undeclared(case: &Case<'_>, policies: &[&PolicySlot], found: &mut Fou
     }
 }
 
-/// The order in which findings are told: by reason, dataset, field, policy, entry.
+/// The order in which findings are told: by reason, dataset, field, policy, entry, and then by what they say.
 pub fn sort(findings: &mut [Finding]) {
-    let key = |it: &Finding| {
+    findings.sort_by_cached_key(|it| {
+        let place = (it.reason(), it.dataset.clone(), it.field.clone());
         (
-            it.reason(),
-            it.dataset.clone(),
-            it.field.clone(),
+            place,
             it.policy.clone(),
             it.entry.clone(),
+            crate::render::message(it),
         )
-    };
-    findings.sort_by_cached_key(key);
+    });
 }
