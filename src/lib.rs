@@ -1,3 +1,4 @@
 //! The program.
+pub mod cli;
 pub mod metrics;
 pub mod server;
