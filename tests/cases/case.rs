@@ -129,7 +129,7 @@ impl Case {
     /// Compares with an expectation, or writes it.
     pub fn expect(&self, file: &str, actual: &str, may_write: bool) {
         let path = self.path.join(file);
-        if may_write && std::env::var_os("DATAGATE_UPDATE").is_some() {
+        if may_write && crate::updates() {
             fs::write(&path, actual).unwrap();
             return;
         }
