@@ -1,5 +1,10 @@
 //! What one decision costs: read, match, verdict. Ratios between rows of one run count, not times.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a bench fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    missing_docs,
+    reason = "a bench fails by panicking"
+)]
 
 use std::hint::black_box;
 
@@ -70,7 +75,10 @@ fn policy(i: usize, team: &str) -> Policy {
             source_categories: Some(EnumSet::only(SourceCategory::UserData)),
             ..Match::default()
         },
-        window: Window { from: Some("2024-09-18T00:00:00Z".parse().unwrap()), until: None },
+        window: Window {
+            from: Some("2024-09-18T00:00:00Z".parse().unwrap()),
+            until: None,
+        },
         actions: EnumSet::only(Action::Deny),
     };
     let rule = StepRule {
@@ -84,7 +92,11 @@ fn policy(i: usize, team: &str) -> Policy {
         generation: 1,
         reach: Reach {
             namespaces: Selector {
-                requirements: [LabelRequirement { key: "team".into(), operator: Operator::In([team.into()].into()) }].into(),
+                requirements: [LabelRequirement {
+                    key: "team".into(),
+                    operator: Operator::In([team.into()].into()),
+                }]
+                .into(),
             },
             workloads: WorkloadScope::Accelerated,
         },
@@ -129,8 +141,12 @@ fn world(records: usize, policies: usize, governing: usize) -> World {
 fn review(bytes: usize) -> String {
     let template = include_str!("review.json");
     let filler = bytes.saturating_sub(template.len());
-    let variable = r#"{"name":"HYPERPARAMETER_0000","value":"some value of a usual length, here 60 characters"},"#;
-    template.replace(r#""env":["#, &format!(r#""env":[{}"#, variable.repeat(filler / variable.len())))
+    let variable =
+        r#"{"name":"HYPERPARAMETER_0000","value":"some value of a usual length, here 60 characters"},"#;
+    template.replace(
+        r#""env":["#,
+        &format!(r#""env":[{}"#, variable.repeat(filler / variable.len())),
+    )
 }
 
 fn decide(world: &World, fetched: &Fetched, body: &str, now: Timestamp) -> Outcome {
@@ -145,8 +161,14 @@ fn decisions(c: &mut Criterion) {
     let fetched = Fetched::default();
     for (name, world) in [
         ("10 records, 1 policy", world(10, 1, 1)),
-        ("10,000 records, 1,000 policies, 1 governing", world(10_000, 1_000, 1)),
-        ("10,000 records, 1,000 policies, all governing", world(10_000, 1_000, 1_000)),
+        (
+            "10,000 records, 1,000 policies, 1 governing",
+            world(10_000, 1_000, 1),
+        ),
+        (
+            "10,000 records, 1,000 policies, all governing",
+            world(10_000, 1_000, 1_000),
+        ),
     ] {
         for kib in [4, 20] {
             let body = review(kib * 1024);
@@ -162,14 +184,20 @@ fn decisions(c: &mut Criterion) {
     for kib in [4, 20] {
         let body = review(kib * 1024);
         group.throughput(Throughput::Bytes(body.len() as u64));
-        group.bench_function(format!("{kib} KiB"), |b| b.iter(|| Review::read(black_box(&body)).unwrap().uid.len()));
+        group.bench_function(format!("{kib} KiB"), |b| {
+            b.iter(|| Review::read(black_box(&body)).unwrap().uid.len())
+        });
     }
     group.finish();
 }
 
 /// A chain of tasks of which the first is the step and the last trains.
 fn chain(tasks: u32) -> (Submission<'static>, Vec<u64>) {
-    let mut submission = Submission { orders: vec![Order::Start], frames: 1, ..Submission::default() };
+    let mut submission = Submission {
+        orders: vec![Order::Start],
+        frames: 1,
+        ..Submission::default()
+    };
     for i in 0..tasks {
         let after = if i == 0 {
             OrderId(0)
@@ -196,7 +224,9 @@ fn orders(c: &mut Criterion) {
         let (submission, is) = chain(tasks);
         assert_eq!(Proof::new(&submission, &is).before(NodeId(tasks - 1)), 1);
         group.throughput(Throughput::Elements(u64::from(tasks)));
-        group.bench_function(format!("{tasks} tasks"), |b| b.iter(|| Proof::new(black_box(&submission), &is)));
+        group.bench_function(format!("{tasks} tasks"), |b| {
+            b.iter(|| Proof::new(black_box(&submission), &is))
+        });
     }
     group.finish();
 }
