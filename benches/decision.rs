@@ -58,7 +58,7 @@ fn decisions(c: &mut Criterion) {
         let body = review(kib * 1024);
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_function(format!("{kib} KiB"), |b| {
-            b.iter(|| Review::read(black_box(&body)).unwrap().uid.len())
+            b.iter(|| Review::read(black_box(&body)).unwrap().uid.len());
         });
     }
     group.finish();
@@ -98,7 +98,7 @@ fn orders(c: &mut Criterion) {
         assert_eq!(Proof::new(&submission, &is).before(NodeId(tasks - 1)), 1);
         group.throughput(Throughput::Elements(u64::from(tasks)));
         group.bench_function(format!("{tasks} tasks"), |b| {
-            b.iter(|| Proof::new(black_box(&submission), &is))
+            b.iter(|| Proof::new(black_box(&submission), &is));
         });
     }
     group.finish();

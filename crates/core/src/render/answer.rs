@@ -188,8 +188,9 @@ fn merged(findings: &[&Finding]) -> Vec<Cause> {
     groups.into_iter().map(cause).collect()
 }
 
-/// The field of a finding, with the annotation to add where nothing is there yet.
-fn field(finding: &Finding) -> String {
+/// The field of a finding as it is told, with the annotation to add where nothing is there yet.
+#[must_use]
+pub fn field(finding: &Finding) -> String {
     let prefix = |key: &str| match finding.field.as_str() {
         "" => format!("metadata.annotations[{key}]"),
         field => field.to_owned(),
