@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{cut, instant, shown, text};
-use crate::check::{Coming, Notice};
-use crate::finding::Finding;
+
+use crate::finding::{Coming, Finding, Notice};
 use crate::judge::{Decision, Outcome};
 use crate::reason::Reason;
 use crate::review::Operation;
