@@ -13,6 +13,9 @@ use crate::policy::{Policy, Requirement, StepRule};
 use crate::submission::{FrameId, Node, NodeId, Role, Run, Runs, Void, What};
 use crate::vocabulary::{Evidence, StepType, WorkloadScope};
 
+/// Seconds.
+const DAY: i64 = 24 * 60 * 60;
+
 /// What the catalogue left open.
 #[derive(Debug, Default)]
 pub struct Asks<'a>(Vec<Ask<'a>>);
@@ -80,7 +83,8 @@ pub fn check<'a>(
                     }
                     continue;
                 }
-                Some((_, age)) => ask.stale = Some(Some(age.as_hours() / 24)),
+                // The day that has begun counts: a list that is too old for 30 days is not 30 days old.
+                Some((_, age)) => ask.stale = Some(Some(age.as_secs().saturating_add(DAY - 1) / DAY)),
                 None => ask.stale = Some(None),
             }
         }
