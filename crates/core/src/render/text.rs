@@ -368,14 +368,10 @@ fn matched(because: &Because) -> (String, String, &'static str) {
             ),
         },
         Because::Content { said, paused: of } => match told(said) {
-            Some(said) => (
-                format!("covers {said}"),
-                format!("what covers {}", paused(of)),
-                OTHER,
-            ),
+            Some(said) => (format!("covers {said}"), format!("content {}", paused(of)), OTHER),
             None => (
                 "does not say what time it covers".to_owned(),
-                format!("what covers {}", paused(of)),
+                format!("content {}", paused(of)),
                 "Its owner must set contentPeriod",
             ),
         },
