@@ -131,6 +131,8 @@ pub enum Void {
     ZeroReplicas,
     /// It is an ephemeral container.
     Ephemeral,
+    /// What trains is an ephemeral container: nothing comes before that.
+    TrainsEphemeral,
 }
 
 /// After what a node starts.

@@ -202,8 +202,13 @@ impl<'w, 'a> Workload<'w, 'a> {
         let escape = escapes(bit(index));
         if let (Some(node), Some(trainer)) = (self.first(bit(index)), escape) {
             let name = |id: NodeId| self.case.submission.node(id).map_or("", |node| &node.name).into();
-            let at = self.case.submission.node(node).map_or(ask.at, |node| node.at);
             let void = self.void(node, trainer);
+            let wrong = if void == Void::TrainsEphemeral {
+                trainer
+            } else {
+                node
+            };
+            let at = self.case.submission.node(wrong).map_or(ask.at, |node| node.at);
             return Err((
                 at,
                 Detail::StepNotFirst {
@@ -274,6 +279,9 @@ impl<'w, 'a> Workload<'w, 'a> {
         };
         if let Runs::Maybe(void) = step.runs {
             return void;
+        }
+        if matches!(&trainer.what, What::Run(run) if run.role == Role::Ephemeral) {
+            return Void::TrainsEphemeral;
         }
         if let What::Run(Run { role: Role::Main, .. }) = step.what
             && step.frame == trainer.frame

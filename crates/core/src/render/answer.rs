@@ -215,7 +215,13 @@ fn warning(cause: &Cause) -> String {
         .message
         .split_once(": ")
         .map_or(cause.message.as_str(), |(_, text)| text);
-    fit(&format!("{}: {text}", cause.field))
+    let whole = format!("{}: {text}", cause.field);
+    // The text says what it is about; the field is what can be missed.
+    fit(if whole.chars().count() > MAX_WARNING {
+        text
+    } else {
+        &whole
+    })
 }
 
 fn notice_text(notice: &Notice) -> String {
@@ -251,14 +257,22 @@ fn notice_text(notice: &Notice) -> String {
     }
 }
 
-/// A warning that the API server keeps.
+/// A warning that the API server keeps: cut before its last sentence, which is the remedy with the reason.
 fn fit(text: &str) -> String {
-    let shorter: String = text.chars().take(MAX_WARNING.saturating_sub(3)).collect();
-    if shorter.len() < text.len() && text.chars().count() > MAX_WARNING {
-        format!("{shorter}...")
-    } else {
-        text.to_owned()
+    if text.chars().count() <= MAX_WARNING {
+        return text.to_owned();
     }
+    const GAP: &str = "... ";
+    let last = text.rsplit_once(". ").map_or("", |(_, last)| last);
+    let room = MAX_WARNING.saturating_sub(GAP.len());
+    let end = last.chars().count();
+    let (kept, last) = if end < room {
+        (room.saturating_sub(end), last)
+    } else {
+        (room, "")
+    };
+    let start: String = text.chars().take(kept).collect();
+    format!("{start}{GAP}{last}")
 }
 
 fn audit(decision: &Decision, uid: &str) -> Vec<(&'static str, String)> {

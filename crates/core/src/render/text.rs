@@ -449,6 +449,10 @@ fn not_first(step: StepType, node: &str, trainer: &str, void: Void, p: &str) -> 
             "Give it a count of at least 1",
         ),
         Void::Ephemeral => ("is an ephemeral container beside", "Make it an init container"),
+        Void::TrainsEphemeral => (
+            "cannot come before the ephemeral container",
+            "Train in a pod of its own, behind the step",
+        ),
     };
     format!("{step} ({node}) {how} {trainer}, but {p} needs it to complete first. {remedy}")
 }
