@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 use document::Bad;
 
+mod bounds;
 pub mod check;
 pub mod document;
 pub mod inputs;

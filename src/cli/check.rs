@@ -140,7 +140,11 @@ fn judged<'a>(document: &'a Document, inputs: &Inputs, at: Timestamp) -> Result<
     let request = request.map_err(|error| bad(error.to_string()))?;
     let mut fetched = Fetched::default();
     for _ in 0..MAX_ROUNDS {
-        let review = Review::read(&request).map_err(|error| bad(error.to_string()))?;
+        let review = Review::read(&request).map_err(|error| {
+            // The position is one in the text that was made of the document.
+            let what = error.to_string();
+            bad(what.split(" at line ").next().unwrap_or(&what).replace('`', ""))
+        })?;
         let uid = review.uid.to_string();
         match judge(review, &inputs.world, &fetched, at) {
             Verdict::Needs(needs) => needs

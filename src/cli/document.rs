@@ -168,9 +168,7 @@ pub fn documents(bytes: &[u8], file: &Arc<str>) -> Result<Vec<Document>, Bad> {
             column: at.column(),
         });
         let at = at.unwrap_or_default();
-        let text = error.without_snippet().to_string();
-        // The place is told once, before the message.
-        let what = text.split(" at line ").next().unwrap_or(&text).replace('"', "'");
+        let what = explain(&error);
         Bad {
             file: Arc::clone(file),
             at,
@@ -183,6 +181,33 @@ pub fn documents(bytes: &[u8], file: &Arc<str>) -> Result<Vec<Document>, Bad> {
         root,
     };
     Ok(roots.into_iter().enumerate().map(document).collect())
+}
+
+/// What a YAML error says, without its place and without the names of the parser's options.
+fn explain(error: &serde_saphyr::Error) -> String {
+    use serde_saphyr::Error;
+    match error.without_snippet() {
+        Error::AliasError { error, .. } => explain(error),
+        Error::DuplicateMappingKey { key, .. } => match key {
+            Some(key) => format!("the key {key} stands there twice"),
+            None => "a key stands there twice".to_owned(),
+        },
+        Error::AliasReplayLimitExceeded { .. } | Error::AliasReplayStackDepthExceeded { .. } => {
+            "too many aliases".to_owned()
+        }
+        Error::Budget { breach, .. } => match breach {
+            serde_saphyr::budget::BudgetBreach::Depth { .. } => format!("nested deeper than {MAX_DEPTH}"),
+            other => format!("too large to read: {other:?}"),
+        },
+        other => {
+            let text = other.to_string();
+            let what = text.split(" at line ").next().unwrap_or(&text);
+            if what == "recursion limit exceeded" {
+                return format!("nested deeper than {MAX_DEPTH}");
+            }
+            what.replace(['"', '`'], "'")
+        }
+    }
 }
 
 impl Document {

@@ -16,6 +16,7 @@ use datagate_core::workload::KnownKind;
 use datagate_core::world::{Catalogue, Namespace, World};
 use serde::Deserialize;
 
+use super::bounds::Bounds;
 use super::document::{Bad, Document, Node, Place, Value, bytes, documents};
 
 /// Everything that was read.
@@ -55,6 +56,7 @@ pub struct Reader {
     objects: HashMap<Key, Arc<str>>,
     seen: HashMap<(String, String), Document>,
     bad: Vec<Bad>,
+    bounds: Option<Bounds>,
 }
 
 impl Reader {
@@ -211,6 +213,9 @@ impl Reader {
         if !self.first(document, kind, &name)? {
             return Ok(1);
         }
+        if let Some((at, what)) = self.bounds(document)?.first_breach(kind, &document.root) {
+            return Err(document.bad(at, what));
+        }
         if kind == "DatasetPolicy" {
             let policy: DatasetPolicy = document.read()?;
             self.catalogue
@@ -224,6 +229,15 @@ impl Reader {
         Ok(usize::from(
             (role == Role::Policy) == (kind == "DatasetPolicy") || role == Role::Judged,
         ))
+    }
+
+    /// The bounds of our kinds, made when the first one is read.
+    fn bounds(&mut self, document: &Document) -> Result<&Bounds, Bad> {
+        let bounds = match self.bounds.take() {
+            Some(bounds) => bounds,
+            None => Bounds::new().map_err(|error| document.bad(document.root.at, error.to_string()))?,
+        };
+        Ok(self.bounds.insert(bounds))
     }
 
     /// Whether the object is new; a file that is given twice is no harm, two objects with one name are.

@@ -7,6 +7,7 @@
     clippy::indexing_slicing
 )]
 
+mod cli;
 mod client;
 mod pki;
 mod rig;
