@@ -20,8 +20,11 @@ pub(crate) const URI: &str = r"^[a-z][a-z0-9+.-]*:[^\s]+$";
 pub(crate) const PINNED_IMAGE: &str = "^[^@ ]+@sha256:[0-9a-f]{64}$";
 
 /// What people write most often instead of a code. The hint is the core's, so both say the same.
-const COMMON: [&str; 20] = [
+const COMMON: [&str; 23] = [
     "UK",
+    "uk",
+    "el",
+    "usa",
     "EL",
     "USA",
     "GBR",
@@ -55,22 +58,28 @@ pub(crate) fn region_code(also: &[&str]) -> Rule {
     let rule = format!(
         "self in {words} || (self.matches('^[A-Z]{{2}}(-[A-Z0-9]{{1,3}})?$') && self.substring(0, 2) in {codes})"
     );
-    let also = also
-        .iter()
-        .map(|word| format!(", \"{word}\""))
-        .collect::<String>();
+    let (open, example) = match also {
+        [] => (
+            "self in ['Unknown', 'World'] ? 'for DatasetRecords only; write codes or a group, for example \"DE\", \"EEA\"' : ",
+            "\"EU\", \"EEA\"",
+        ),
+        _ => ("", "\"EEA\", \"Unknown\""),
+    };
     let message = format!(
         concat!(
             "'\"' + self + '\" is ' + (",
             "self in {{{hints}}} ? 'not an ISO 3166 code; write \"' + {{{hints}}}[self] + '\"' : ",
+            "{open}",
+            "self in ['Europe', 'EUROPE', 'europe'] ? 'not an ISO 3166 code; write \"EU\" or \"EEA\"' : ",
             "self.matches('^[a-z]{{2}}(-[a-z0-9]{{1,3}})?$|^(eu|eea|efta)$') ? ",
             "'not an ISO 3166 code; codes are in capitals: write \"' + self.upperAscii() + '\"' : ",
-            "self.matches('^[a-z]+-[a-z-]*[0-9]|(north|south|east|west|central)[0-9]*$') ? ",
+            "self.matches('^[a-z]+-[a-z-]*[0-9]|^[a-z]*(north|south|east|west|central)[a-z]*[0-9]*$') ? ",
             "'a cloud region; write where the people live, for example \"IE\"' : ",
-            "'not an ISO 3166 code; write for example \"DE\", \"US-CA\", \"EU\", \"EEA\"{also}')",
+            "'not an ISO 3166 code; write for example \"DE\", \"US-CA\", {example}')",
         ),
         hints = hints,
-        also = also
+        open = open,
+        example = example,
     );
     Rule::new(rule).message(Message::Expression(message))
 }

@@ -81,3 +81,15 @@ impl From<&str> for RecordRegion {
         Self(code.into())
     }
 }
+
+impl AsRef<str> for RegionCode {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for RecordRegion {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
