@@ -241,14 +241,9 @@ fn plain(detail: &Detail, r: &str, p: &str) -> String {
                 shown(error)
             )
         }
-        Detail::WorkloadUnreadable { field, what } => {
-            let at = if field.is_empty() {
-                String::new()
-            } else {
-                format!("at {field}: ")
-            };
+        Detail::WorkloadUnreadable { what, .. } => {
             format!(
-                "{at}{what}, so {p} cannot be checked. Correct it; if the API server accepts it, report a bug"
+                "{what}, so {p} cannot be checked. Correct it; if the API server accepts it, report a bug"
             )
         }
         Detail::WorkloadOpaque { reference, why } => {
