@@ -62,8 +62,22 @@ struct Subject {
 impl<F: Fetch> Admission<F> {
     /// Decides by the newest of `worlds`, brings what is missing with `fetch`.
     #[must_use]
-    pub fn new(worlds: Worlds, fetch: F, clock: WallClock, metrics: Arc<Metrics>, log: DecisionLog, mode: Mode) -> Self {
-        Self { worlds, fetch, clock, metrics, log, mode }
+    pub fn new(
+        worlds: Worlds,
+        fetch: F,
+        clock: WallClock,
+        metrics: Arc<Metrics>,
+        log: DecisionLog,
+        mode: Mode,
+    ) -> Self {
+        Self {
+            worlds,
+            fetch,
+            clock,
+            metrics,
+            log,
+            mode,
+        }
     }
 
     /// Decides one review; the same for the webhook and for tests without sockets.
@@ -73,7 +87,9 @@ impl<F: Fetch> Admission<F> {
                 status: StatusCode::SERVICE_UNAVAILABLE,
                 // The API server asks again inside its own timeout; by then the policies may be there.
                 retry_after: Some(1),
-                body: Bytes::from_static(b"datagate has not read all policies yet, so it cannot decide; try again\n"),
+                body: Bytes::from_static(
+                    b"datagate has not read all policies yet, so it cannot decide; try again\n",
+                ),
             };
         };
         let now = (self.clock)();
@@ -113,7 +129,10 @@ impl<F: Fetch> Admission<F> {
         };
         self.metrics.decisions.get_or_create(&labels).inc();
         for finding in &decision.findings {
-            let labels = FindingLabels { reason: finding.reason().as_str(), action: action(finding) };
+            let labels = FindingLabels {
+                reason: finding.reason().as_str(),
+                action: action(finding),
+            };
             self.metrics.findings.get_or_create(&labels).inc();
         }
     }
@@ -127,7 +146,9 @@ fn action(finding: &Finding) -> &'static str {
 fn observe(answer: &mut Answer) {
     if !answer.allowed {
         answer.allowed = true;
-        answer.audit.push(("observed", Outcome::Denied.as_str().to_owned()));
+        answer
+            .audit
+            .push(("observed", Outcome::Denied.as_str().to_owned()));
     }
     answer.warnings.clear();
 }

@@ -4,7 +4,7 @@
 //! of its own; a request waits for it only if the reader of our output is far behind.
 
 use std::io::{BufWriter, Write};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use datagate_core::judge::{Decision, Ground};
@@ -96,17 +96,25 @@ impl DecisionLog {
     /// If the system gives no thread.
     pub fn to(out: impl Write + Send + 'static) -> std::io::Result<Self> {
         let (lines, queue) = sync_channel(QUEUE);
-        thread::Builder::new().name("decision-log".to_owned()).spawn(move || drain(&queue, out))?;
+        thread::Builder::new()
+            .name("decision-log".to_owned())
+            .spawn(move || drain(&queue, out))?;
         Ok(Self(lines))
     }
 
     /// Writes one line.
     pub fn write(&self, record: &Record) {
-        let Ok(mut line) = serde_json::to_vec(record) else { return };
+        let Ok(mut line) = serde_json::to_vec(record) else {
+            return;
+        };
         line.push(b'\n');
         // Only a writer that died is an error, and then there is nowhere to say so but here.
         if self.0.send(line).is_err() {
-            tracing::error!(uid = record.uid, decision = record.decision, "the decision log is closed");
+            tracing::error!(
+                uid = record.uid,
+                decision = record.decision,
+                "the decision log is closed"
+            );
         }
     }
 }
@@ -119,10 +127,7 @@ fn drain(queue: &Receiver<Vec<u8>>, out: impl Write) {
             if out.write_all(&line).is_err() {
                 return;
             }
-            next = match queue.try_recv() {
-                Ok(line) => Some(line),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-            };
+            next = queue.try_recv().ok();
         }
         if out.flush().is_err() {
             return;
@@ -133,8 +138,11 @@ fn drain(queue: &Receiver<Vec<u8>>, out: impl Write) {
 impl Record {
     pub(super) fn new(subject: &Subject, decision: &Decision, mode: Mode, time: Timestamp) -> Self {
         let kind = &subject.kind;
-        let api_version =
-            if kind.group.is_empty() { kind.version.to_string() } else { format!("{}/{}", kind.group, kind.version) };
+        let api_version = if kind.group.is_empty() {
+            kind.version.to_string()
+        } else {
+            format!("{}/{}", kind.group, kind.version)
+        };
         Self {
             r#type: "decision",
             time,
@@ -165,18 +173,20 @@ impl Record {
                 .datasets
                 .iter()
                 .map(|it| Dataset {
-                    name: it.name.to_string(),
-                    generation: it.dataset.as_ref().map(|dataset| dataset.record.generation),
-                    regions: it.dataset.as_ref().and_then(|dataset| {
-                        let regions = dataset.facts.regions.as_ref()?;
-                        Some(regions.written().iter().map(ToString::to_string).collect())
-                    }),
+                    name: it.name().to_owned(),
+                    generation: it.generation(),
+                    regions: it
+                        .regions()
+                        .map(|them| them.written().iter().map(ToString::to_string).collect()),
                 })
                 .collect(),
             evidence: decision
                 .evidence
                 .iter()
-                .map(|(step, evidence)| Evidence { step: step.as_str(), evidence: evidence.as_str() })
+                .map(|(step, evidence)| Evidence {
+                    step: step.as_str(),
+                    evidence: evidence.as_str(),
+                })
                 .collect(),
             findings: decision
                 .findings

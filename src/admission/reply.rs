@@ -68,7 +68,11 @@ pub(super) fn review(answer: &Answer, uid: &str, kind: &GroupVersionKind<'_>, na
         causes: answer
             .causes
             .iter()
-            .map(|cause| Cause { reason: &cause.reason, message: &cause.message, field: &cause.field })
+            .map(|cause| Cause {
+                reason: &cause.reason,
+                message: &cause.message,
+                field: &cause.field,
+            })
             .collect(),
     };
     respond(answer, uid, details)
@@ -76,13 +80,28 @@ pub(super) fn review(answer: &Answer, uid: &str, kind: &GroupVersionKind<'_>, na
 
 /// The answer to a review that could not be handled, of an object nobody could read.
 pub(super) fn refusal(answer: &Answer, uid: &str) -> Reply {
-    respond(answer, uid, || Details { group: "", kind: "", name: "", causes: Vec::new() })
+    respond(answer, uid, || Details {
+        group: "",
+        kind: "",
+        name: "",
+        causes: Vec::new(),
+    })
 }
 
 /// What cannot be answered as a review.
 pub(super) fn error(status: StatusCode, why: &str) -> Reply {
-    let body = Status { status: "Failure", code: status.as_u16(), reason: "BadRequest", message: why, details: None };
-    Reply { status, retry_after: None, body: json(&body) }
+    let body = Status {
+        status: "Failure",
+        code: status.as_u16(),
+        reason: "BadRequest",
+        message: why,
+        details: None,
+    };
+    Reply {
+        status,
+        retry_after: None,
+        body: json(&body),
+    }
 }
 
 fn respond<'a>(answer: &'a Answer, uid: &'a str, details: impl FnOnce() -> Details<'a>) -> Reply {
@@ -98,10 +117,22 @@ fn respond<'a>(answer: &'a Answer, uid: &'a str, details: impl FnOnce() -> Detai
         allowed: answer.allowed,
         status,
         warnings: &answer.warnings,
-        audit_annotations: answer.audit.iter().map(|(key, value)| (*key, value.as_str())).collect(),
+        audit_annotations: answer
+            .audit
+            .iter()
+            .map(|(key, value)| (*key, value.as_str()))
+            .collect(),
     };
-    let review = AdmissionReview { api_version: "admission.k8s.io/v1", kind: "AdmissionReview", response };
-    Reply { status: StatusCode::OK, retry_after: None, body: json(&review) }
+    let review = AdmissionReview {
+        api_version: "admission.k8s.io/v1",
+        kind: "AdmissionReview",
+        response,
+    };
+    Reply {
+        status: StatusCode::OK,
+        retry_after: None,
+        body: json(&review),
+    }
 }
 
 fn json(value: &impl Serialize) -> Bytes {

@@ -16,6 +16,7 @@ use crate::path::{At, Paths, Seg};
 use crate::policy::Policy;
 use crate::purpose::Purposes;
 use crate::reason::Reason;
+use crate::region::Regions;
 use crate::review::{Operation, Review};
 use crate::submission::{Carrier, Key, Opaque, Submission};
 use crate::update::{self, Change};
@@ -111,11 +112,40 @@ pub struct GoverningPolicy {
 
 /// A body of data the workload uses.
 #[derive(Clone, Debug)]
-pub struct UsedData {
+pub enum UsedData {
+    /// A record, readable or not.
+    Record(Box<str>, Option<Arc<Dataset>>),
+    /// Only its regions are declared.
+    Regions(Regions),
+}
+
+impl UsedData {
     /// The record's name, or `regions` for bare regions.
-    pub name: Box<str>,
-    /// Its record, if there is a readable one.
-    pub dataset: Option<Arc<Dataset>>,
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Record(name, _) => name,
+            Self::Regions(_) => "regions",
+        }
+    }
+
+    /// Where its people live, as far as that is said.
+    #[must_use]
+    pub fn regions(&self) -> Option<&Regions> {
+        match self {
+            Self::Record(_, dataset) => dataset.as_ref()?.facts.regions.as_ref(),
+            Self::Regions(regions) => Some(regions),
+        }
+    }
+
+    /// The generation of its record.
+    #[must_use]
+    pub fn generation(&self) -> Option<i64> {
+        match self {
+            Self::Record(_, dataset) => Some(dataset.as_ref()?.record.generation),
+            Self::Regions(_) => None,
+        }
+    }
 }
 
 /// Judges a request.
@@ -396,15 +426,9 @@ impl<'a> Judge<'a> {
                     Some(RecordSlot::Ready(dataset)) => Some(Arc::clone(dataset)),
                     _ => None,
                 };
-                UsedData {
-                    name: (*name).into(),
-                    dataset,
-                }
+                UsedData::Record((*name).into(), dataset)
             }
-            Source::Regions(_) => UsedData {
-                name: "regions".into(),
-                dataset: None,
-            },
+            Source::Regions(regions) => UsedData::Regions(regions.clone()),
         });
         Decision {
             outcome,
