@@ -4,6 +4,7 @@
 //! in `datagate_api`.
 
 pub mod admission;
+pub mod cli;
 pub mod index;
 pub mod live;
 pub mod metrics;
