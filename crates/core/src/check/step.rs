@@ -77,7 +77,8 @@ pub fn check<'a>(
                     }
                     continue;
                 }
-                Some((_, age)) => ask.stale = Some(i64::try_from(age / DAY).ok()),
+                // The day that has begun counts: a list that is too old for 30 days is not 30 days old.
+                Some((_, age)) => ask.stale = Some(i64::try_from(age.saturating_add(DAY - 1) / DAY).ok()),
                 None => ask.stale = Some(None),
             }
         }
