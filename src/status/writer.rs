@@ -135,7 +135,7 @@ impl Writer<'_> {
             if Instant::now() >= look {
                 look = Instant::now() + self.config.look;
                 let name = self.config.webhook.as_deref();
-                let webhook = facts::look(&self.client, name, Some(&self.facts.webhook)).await;
+                let webhook = facts::look(&self.client, name, &self.facts.webhook).await;
                 due.policies |= webhook != self.facts.webhook;
                 self.facts.webhook = webhook;
             }

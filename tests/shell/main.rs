@@ -7,8 +7,10 @@
     clippy::indexing_slicing
 )]
 
+mod api;
 mod client;
 mod pki;
 mod rig;
 
+mod index;
 mod server;
