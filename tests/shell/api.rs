@@ -68,10 +68,17 @@ impl Api {
         Client::new(service, "default")
     }
 
-    /// Makes or changes an object, and tells the watches.
-    pub fn put(&self, collection: &str, object: Value) {
+    /// Makes or changes an object, and tells the watches. Its status stays, as if it were a subresource.
+    pub fn put(&self, collection: &str, mut object: Value) {
         let mut inner = self.0.lock().unwrap();
         let path = format!("{collection}/{}", object["metadata"]["name"].as_str().unwrap());
+        let old = inner.objects.get(&path);
+        let status = old.filter(|old| old["metadata"]["uid"] == object["metadata"]["uid"]);
+        if let Some(status) = status.and_then(|old| old.get("status"))
+            && object.get("status").is_none()
+        {
+            object["status"] = status.clone();
+        }
         let (object, new) = inner.store(&path, object);
         inner.tell(collection, if new { "ADDED" } else { "MODIFIED" }, &object);
     }

@@ -13,4 +13,6 @@ mod pki;
 mod rig;
 
 mod index;
+mod live;
 mod server;
+mod status;
