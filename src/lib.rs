@@ -1,7 +1,14 @@
-//! The program.
+//! datagate: a Kubernetes admission webhook that keeps paused and opted-out data out of model training.
+//!
+//! This crate is the program, all of its input and output; what it decides is in `datagate_core`, and what users write
+//! in `datagate_api`.
+
+pub mod admission;
+pub mod cli;
 pub mod index;
 pub mod live;
 pub mod metrics;
+pub mod serve;
 pub mod server;
 pub mod status;
 pub mod stop;

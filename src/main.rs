@@ -1,2 +1,7 @@
 //! datagate.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    datagate::cli::main()
+}

@@ -240,7 +240,7 @@ impl ServerMetrics {
             this.shed.clone(),
         );
         registry.register(
-            "certificate_not_after_seconds",
+            "certificate_not_after_timestamp_seconds",
             "When the served certificate expires, in seconds since 1970; 0 while there is none",
             this.not_after.clone(),
         );

@@ -22,8 +22,8 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
-use super::guard::{Guarded, Times};
-use super::link::{Link, Links, Order, Place};
+use super::guard::{Alarm, Guarded, Times};
+use super::link::{Link, Links, Order, Phase, Place};
 use super::stage::Stage;
 use super::tls;
 use crate::metrics::{HandshakeFailure, Metrics};
@@ -164,17 +164,35 @@ where
         .serve_connection(io, service);
     let mut http = pin!(http);
     let mut finishing = false;
+    let mut alarm = Alarm::default();
     poll_fn(|cx| {
-        match link.heed(cx.waker()) {
-            Order::Abort => return Poll::Ready(()),
-            Order::Finish if !finishing => {
-                finishing = true;
-                http.as_mut().graceful_shutdown();
+        loop {
+            match link.heed(cx.waker()) {
+                Order::Abort => return Poll::Ready(()),
+                Order::Finish if !finishing => {
+                    finishing = true;
+                    http.as_mut().graceful_shutdown();
+                }
+                Order::Serve | Order::Finish => {}
             }
-            Order::Serve | Order::Finish => {}
+            // How a connection ended concerns nobody: what went wrong with a request has been counted.
+            if http.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            // Here and not in the I/O, because hyper does not ask for more between an answer and the next
+            // request if it has asked before the answer.
+            let (phase, since) = link.state();
+            let Some(until) = served.times.until(phase, since) else {
+                return Poll::Pending;
+            };
+            if phase == Phase::Idle && finishing || !alarm.passed(until, cx) {
+                return Poll::Pending;
+            }
+            if phase != Phase::Idle {
+                return Poll::Ready(());
+            }
+            link.order(Order::Finish);
         }
-        // How a connection ended concerns nobody: what went wrong with a request has been counted.
-        http.as_mut().poll(cx).map(drop)
     })
     .await;
 }
@@ -209,3 +227,6 @@ impl Drop for Answering {
         self.0.end();
     }
 }
+
+#[cfg(test)]
+mod tests;

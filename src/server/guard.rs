@@ -32,7 +32,6 @@ pub(super) struct Guarded<T> {
     io: T,
     link: Arc<Link>,
     times: Times,
-    reading: Alarm,
     writing: Alarm,
     /// Since when the other side has taken nothing.
     stalled: Option<Instant>,
@@ -50,7 +49,19 @@ enum Closing {
 /// One timer, armed lazily: it may fire too early and is then moved, which is cheaper than moving it whenever the
 /// time it stands for changes.
 #[derive(Debug, Default)]
-struct Alarm(Option<Pin<Box<Sleep>>>);
+pub(super) struct Alarm(Option<Pin<Box<Sleep>>>);
+
+impl Times {
+    /// Until when a connection may stay as it is.
+    pub(super) fn until(&self, phase: Phase, since: Instant) -> Option<Instant> {
+        match phase {
+            Phase::Fresh | Phase::Head => Some(since + self.head),
+            Phase::Idle => Some(since + self.idle),
+            // The body's time is kept by who reads it, as it needs to answer.
+            Phase::Busy => None,
+        }
+    }
+}
 
 impl<T> Guarded<T> {
     pub(super) fn new(io: T, link: Arc<Link>, times: Times) -> Self {
@@ -58,19 +69,9 @@ impl<T> Guarded<T> {
             io,
             link,
             times,
-            reading: Alarm::default(),
             writing: Alarm::default(),
             stalled: None,
             closing: Closing::Ours,
-        }
-    }
-
-    fn read_until(&self) -> Option<Instant> {
-        match self.link.state() {
-            (Phase::Fresh | Phase::Head, since) => Some(since + self.times.head),
-            (Phase::Idle, since) => Some(since + self.times.idle),
-            // The body's time is kept by who reads it, as it needs to answer.
-            (Phase::Busy, _) => None,
         }
     }
 
@@ -98,20 +99,11 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let this = &mut *self;
-        match Pin::new(&mut this.io).poll_read(cx, buf) {
-            Poll::Ready(result) => {
-                if buf.filled().len() > before {
-                    this.link.heard();
-                }
-                Poll::Ready(result)
-            }
-            Poll::Pending => match this.read_until() {
-                // To hyper this is the client having closed, which ends an idle connection in good order.
-                Some(until) if this.reading.passed(until, cx) => Poll::Ready(Ok(())),
-                _ => Poll::Pending,
-            },
+        let result = Pin::new(&mut self.io).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.link.heard();
         }
+        result
     }
 }
 
@@ -176,7 +168,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
 
 impl Alarm {
     /// Whether `deadline` has passed; if not, the task is woken at the latest then.
-    fn passed(&mut self, deadline: Instant, cx: &mut Context<'_>) -> bool {
+    pub(super) fn passed(&mut self, deadline: Instant, cx: &mut Context<'_>) -> bool {
         let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         loop {
             if sleep.deadline() > deadline {

@@ -99,7 +99,12 @@ impl Rig {
     pub async fn start(config: Config) -> Self {
         let pems = issue();
         let secret = Secret::holding(&pems);
-        Self::start_with(config, secret, pems).await
+        let rig = Self::start_with(config, secret, pems).await;
+        until("a certificate is loaded", async || {
+            rig.metrics.server.reloads.get() == 1
+        })
+        .await;
+        rig
     }
 
     pub async fn start_with(config: Config, secret: Secret, pems: Pems) -> Self {

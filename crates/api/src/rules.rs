@@ -19,6 +19,12 @@ pub(crate) const URI: &str = r"^[a-z][a-z0-9+.-]*:[^\s]+$";
 /// An image with its digest. No backslash: it is a string of CEL too.
 pub(crate) const PINNED_IMAGE: &str = "^[^@ ]+@sha256:[0-9a-f]{64}$";
 
+/// RFC 3339 with seconds, at most nanoseconds, and an offset of less than a day.
+pub(crate) const INSTANT: &str = concat!(
+    "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?",
+    "(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+);
+
 /// What people write most often instead of a code. The hint is the core's, so both say the same.
 const COMMON: [&str; 23] = [
     "UK",
@@ -91,6 +97,12 @@ pub(crate) fn until_after_from() -> Rule {
     )
     .message("effectiveUntil must be after effectiveFrom; the entry would never hold")
     .field_path(".effectiveUntil")
+}
+
+/// The end of time is written by saying nothing; the last days of the year 9999 are beyond what programs can hold.
+pub(crate) fn not_for_ever() -> Rule {
+    Rule::new("self < timestamp('9999-01-01T00:00:00Z')")
+        .message("too far away; leave the field out to say that there is no end")
 }
 
 /// `Deny` with `Warn`.

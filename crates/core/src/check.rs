@@ -5,11 +5,11 @@ use jiff::Timestamp;
 
 use crate::dataset::{Dataset, Facts};
 use crate::declaration::{Declared, Source};
-use crate::finding::{Detail, Finding};
+use crate::finding::{Coming, Detail, Finding, Found, Notice};
 use crate::path::At;
-use crate::policy::{Entry, Match, Policy};
+use crate::policy::{Entry, Match, Pause, Policy};
 use crate::purpose::Purposes;
-use crate::region::{Region, Regions};
+use crate::region::Regions;
 use crate::submission::Submission;
 use crate::vocabulary::{Action, Evidence, StepType};
 
@@ -96,52 +96,41 @@ impl<'a> Data<'a> {
     }
 }
 
-/// Where findings of one policy go, with what is noted on the way.
+/// Where the findings of one policy go.
 #[derive(Debug)]
-pub struct Findings<'a> {
-    policy: &'a Policy,
+pub struct Findings<'f> {
+    policy: &'f Policy,
     now: Timestamp,
-    /// What was found.
-    pub list: Vec<Finding<At>>,
-    /// What will be found later.
-    pub notices: Vec<Notice>,
-    /// Steps that are there, with what shows them.
-    pub evidence: Vec<(StepType, Evidence)>,
+    found: &'f mut Found,
 }
 
-/// Something that is admitted now and refused later.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
-    /// The policy, with the entry.
-    pub rule: String,
-    /// The record, if it is about one.
-    pub dataset: Option<Box<str>>,
-    /// From when.
-    pub from: Timestamp,
-    /// What.
-    pub what: Coming,
-}
+impl<'f> Findings<'f> {
+    /// Findings of that policy go there.
+    pub fn of(policy: &'f Policy, now: Timestamp, found: &'f mut Found) -> Self {
+        Self { policy, now, found }
+    }
 
-/// What comes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "a variant's doc says what its fields are")]
-pub enum Coming {
-    /// A pause starts.
-    Pause { people: Vec<Region>, purposes: Purposes },
-    /// The opt-out list becomes too old.
-    ListAges { step: StepType },
-}
+    /// Notes what is refused later.
+    pub fn notice(&mut self, entry: &Entry, dataset: Option<&str>, from: Timestamp, what: Coming) {
+        let rule = format!("{}/{}", self.policy.name, entry.name);
+        self.found.notices.push(Notice {
+            rule,
+            dataset: dataset.map(Into::into),
+            from,
+            what,
+        });
+    }
 
-impl<'a> Findings<'a> {
-    /// Nothing found yet.
-    #[must_use]
-    pub fn of(policy: &'a Policy, now: Timestamp) -> Self {
-        Self {
-            policy,
-            now,
-            list: Vec::new(),
-            notices: Vec::new(),
-            evidence: Vec::new(),
+    /// Notes that a step is there, and what shows it.
+    pub fn shown(&mut self, step: StepType, evidence: Evidence) {
+        self.found.evidence.add(step, evidence);
+    }
+
+    /// A finding of a pause.
+    pub fn pause(&mut self, pause: &Pause, dataset: Option<&str>, at: At, detail: Detail) {
+        self.push(Some(&pause.entry.name), pause.entry.actions, dataset, at, detail);
+        if let Some(finding) = self.found.list.last_mut() {
+            finding.pause = Some(pause.running);
         }
     }
 
@@ -173,7 +162,7 @@ impl<'a> Findings<'a> {
         } else {
             actions
         };
-        self.list.push(Finding {
+        self.found.list.push(Finding {
             policy: self.policy.name.clone(),
             entry: entry.map(Into::into),
             dataset: dataset.map(Into::into),

@@ -1,17 +1,19 @@
 //! The decision: one function for the webhook, the command line, the benches and the tests.
 
+use std::sync::Arc;
+
 use enumset::EnumSet;
 use jiff::Timestamp;
 
-use crate::check::{self, Case, Data, Findings, Known, Notice};
+use crate::check::{self, Case, Data, Findings, Known};
 use crate::dataset::Facts;
 use crate::declaration::{Declared, Source, Use};
-use crate::finding::{Detail, Finding};
+use crate::finding::{Detail, Finding, Found};
 use crate::path::At;
 use crate::policy::Policy;
 use crate::purpose::Purposes;
 use crate::submission::Submission;
-use crate::vocabulary::{Action, Evidence, StepType, WorkloadScope};
+use crate::vocabulary::{Action, WorkloadScope};
 use crate::world::{PolicySlot, RecordSlot, World};
 
 /// What is decided on: a workload with all that is joined to it.
@@ -22,7 +24,7 @@ pub struct Subject<'a> {
     /// Its declaration, joined with its root's and its namespace's defaults.
     pub declared: &'a Declared<'a>,
     /// The policies that select its namespace and reach it.
-    pub policies: &'a [&'a PolicySlot],
+    pub policies: &'a [&'a Arc<PolicySlot>],
     /// Whether its kind exists for training.
     pub trains: bool,
     /// The purposes its namespace allows.
@@ -38,19 +40,6 @@ pub struct Ceiling<'a> {
     pub namespace: &'a str,
     /// What it allows; nothing if that cannot be read.
     pub allowed: Purposes,
-}
-
-/// What was found.
-#[derive(Debug, Default)]
-pub struct Found {
-    /// Problems, in the order in which they are told.
-    pub list: Vec<Finding<At>>,
-    /// What comes.
-    pub notices: Vec<Notice>,
-    /// Steps that are there, with what shows them.
-    pub evidence: Vec<(StepType, Evidence)>,
-    /// The purposes it was judged by.
-    pub purposes: Purposes,
 }
 
 /// Whether a policy that selects the namespace governs the workload.
@@ -85,29 +74,18 @@ pub fn decide<'a>(subject: &Subject<'a>, world: &'a World, now: Timestamp) -> Fo
         root: subject.root,
         now,
     };
-    let mut found = Found {
-        purposes: declared.purposes,
-        ..Found::default()
-    };
+    let mut found = Found::default();
     let mut asks = check::step::Asks::default();
-    let mut all: Vec<Findings<'_>> = Vec::new();
     for slot in subject.policies {
         match &slot.policy {
-            Some(policy) => all.push(by_policy(&case, policy, subject.ceiling, &mut asks)),
+            Some(policy) => by_policy(&case, policy, subject.ceiling, &mut asks, &mut found),
             None => found.list.push(unreadable(slot, subject.root)),
         }
     }
-    asks.resolve(&case, &mut all);
-    for findings in all {
-        found.list.extend(findings.list);
-        found.notices.extend(findings.notices);
-        found.evidence.extend(findings.evidence);
-    }
+    asks.resolve(&case, &mut found);
     if !purpose_declared {
         purpose_undeclared(&case, subject.policies, &mut found);
     }
-    found.evidence.sort_unstable();
-    found.evidence.dedup();
     found
 }
 
@@ -116,8 +94,9 @@ fn by_policy<'a>(
     policy: &'a Policy,
     ceiling: Option<Ceiling<'_>>,
     asks: &mut check::step::Asks<'a>,
-) -> Findings<'a> {
-    let mut findings = Findings::of(policy, case.now);
+    found: &mut Found,
+) {
+    let mut findings = Findings::of(policy, case.now, found);
     check::declaration::check(case, policy, &mut findings);
     for opaque in &case.submission.opaque {
         let detail = Detail::WorkloadOpaque {
@@ -153,11 +132,11 @@ fn by_policy<'a>(
             check::step::check(case, policy, requirement, data, asks, &mut findings);
         }
     }
-    findings
 }
 
 /// A policy that nobody can read and that was never readable refuses what its readable selectors reach.
-fn unreadable(slot: &PolicySlot, at: At) -> Finding<At> {
+#[must_use]
+pub fn unreadable(slot: &PolicySlot, at: At) -> Finding<At> {
     Finding {
         policy: slot.name.clone(),
         entry: None,
@@ -199,7 +178,7 @@ fn data<'a>(it: &'a Use<'a>, world: &'a World) -> Data<'a> {
 }
 
 /// That no purpose is declared is told with another finding of the policy that depended on it, or as a warning.
-fn purpose_undeclared(case: &Case<'_>, policies: &[&PolicySlot], found: &mut Found) {
+fn purpose_undeclared(case: &Case<'_>, policies: &[&Arc<PolicySlot>], found: &mut Found) {
     for policy in policies.iter().filter_map(|slot| slot.policy.as_deref()) {
         let depends = |data: &Data<'_>| {
             let by_entry = data.facts().is_some_and(|facts| {
@@ -237,16 +216,15 @@ fn purpose_undeclared(case: &Case<'_>, policies: &[&PolicySlot], found: &mut Fou
     }
 }
 
-/// The order in which findings are told: by reason, dataset, field, policy, entry.
+/// The order in which findings are told: by reason, dataset, field, policy, entry, and then by what they say.
 pub fn sort(findings: &mut [Finding]) {
-    let key = |it: &Finding| {
+    findings.sort_by_cached_key(|it| {
+        let place = (it.reason(), it.dataset.clone(), it.field.clone());
         (
-            it.reason(),
-            it.dataset.clone(),
-            it.field.clone(),
+            place,
             it.policy.clone(),
             it.entry.clone(),
+            crate::render::message(it),
         )
-    };
-    findings.sort_by_cached_key(key);
+    });
 }

@@ -4,6 +4,7 @@ use enumset::EnumSet;
 use jiff::Timestamp;
 
 use crate::declaration::Invalid;
+use crate::path::At;
 use crate::purpose::Purposes;
 use crate::reason::Reason;
 use crate::region::Region;
@@ -168,6 +169,61 @@ pub enum Because {
     Controllers(Vec<Box<str>>),
     /// The purpose alone.
     Purpose,
+}
+
+/// All that judging one workload found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Problems.
+    pub list: Vec<Finding<At>>,
+    /// What is admitted now and refused later.
+    pub notices: Vec<Notice>,
+    /// Steps that are there.
+    pub evidence: Shown,
+}
+
+/// Which steps are there, and what shows them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown([EnumSet<Evidence>; StepType::ALL.len()]);
+
+impl Shown {
+    /// Adds one.
+    pub fn add(&mut self, step: StepType, evidence: Evidence) {
+        if let Some(set) = self.0.get_mut(step as usize) {
+            set.insert(evidence);
+        }
+    }
+
+    /// Each step with what shows it.
+    pub fn iter(&self) -> impl Iterator<Item = (StepType, Evidence)> {
+        StepType::ALL
+            .iter()
+            .zip(&self.0)
+            .flat_map(|(step, set)| set.iter().map(|evidence| (*step, evidence)))
+    }
+}
+
+/// Something that is admitted now and refused later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The policy, with the entry.
+    pub rule: String,
+    /// The record, if it is about one.
+    pub dataset: Option<Box<str>>,
+    /// From when.
+    pub from: Timestamp,
+    /// What.
+    pub what: Coming,
+}
+
+/// What comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "a variant's doc says what its fields are")]
+pub enum Coming {
+    /// A pause starts.
+    Pause { people: Vec<Region>, purposes: Purposes },
+    /// The opt-out list becomes too old.
+    ListAges { step: StepType },
 }
 
 /// Why an owner could not be verified.

@@ -4,22 +4,21 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::check::Notice;
 use crate::dataset::Dataset;
-use crate::decide::{self, Ceiling, Found, Subject, decide, governs};
+use crate::decide::{self, Ceiling, Subject, decide, governs};
 use crate::declaration::{self, Declared, Source};
 use crate::draft::Identity;
 use crate::fetched::{Fetched, Need};
-use crate::finding::{Detail, Finding, Unverified};
+use crate::finding::{Detail, Finding, Found, Notice, Shown, Unverified};
 use crate::owner::{self, Owner};
 use crate::path::{At, Paths, Seg};
-use crate::policy::Policy;
 use crate::purpose::Purposes;
 use crate::reason::Reason;
+use crate::region::Regions;
 use crate::review::{Operation, Review};
 use crate::submission::{Carrier, Key, Opaque, Submission};
 use crate::update::{self, Change};
-use crate::vocabulary::{Action, Evidence, RunningWorkloads, StepType};
+use crate::vocabulary::{Action, RunningWorkloads};
 use crate::workload::{KnownKind, ReadError, Scope};
 use crate::world::{Namespace, PolicySlot, RecordSlot, World};
 
@@ -44,11 +43,11 @@ pub struct Decision {
     /// What comes.
     pub notices: Vec<Notice>,
     /// Steps that are there, with what shows them.
-    pub evidence: Vec<(StepType, Evidence)>,
+    pub evidence: Shown,
     /// The purposes declared; empty: none.
     pub purposes: Purposes,
     /// The policies that govern it.
-    pub policies: Vec<GoverningPolicy>,
+    pub policies: Vec<Arc<PolicySlot>>,
     /// The data it uses.
     pub datasets: Vec<UsedData>,
     /// Name of the object; final even with `generateName`.
@@ -100,22 +99,42 @@ pub enum Ground {
     Child,
 }
 
-/// A policy that governs the workload.
-#[derive(Clone, Debug)]
-pub struct GoverningPolicy {
-    /// Its name.
-    pub name: Box<str>,
-    /// Its readable version.
-    pub policy: Option<Arc<Policy>>,
-}
-
 /// A body of data the workload uses.
 #[derive(Clone, Debug)]
-pub struct UsedData {
+pub enum UsedData {
+    /// A record, readable or not.
+    Record(Box<str>, Option<Arc<Dataset>>),
+    /// Only its regions are declared.
+    Regions(Regions),
+}
+
+impl UsedData {
     /// The record's name, or `regions` for bare regions.
-    pub name: Box<str>,
-    /// Its record, if there is a readable one.
-    pub dataset: Option<Arc<Dataset>>,
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Record(name, _) => name,
+            Self::Regions(_) => "regions",
+        }
+    }
+
+    /// Where its people live, as far as that is said.
+    #[must_use]
+    pub fn regions(&self) -> Option<&Regions> {
+        match self {
+            Self::Record(_, dataset) => dataset.as_ref()?.facts.regions.as_ref(),
+            Self::Regions(regions) => Some(regions),
+        }
+    }
+
+    /// The generation of its record.
+    #[must_use]
+    pub fn generation(&self) -> Option<i64> {
+        match self {
+            Self::Record(_, dataset) => Some(dataset.as_ref()?.record.generation),
+            Self::Regions(_) => None,
+        }
+    }
 }
 
 /// Judges a request.
@@ -135,7 +154,7 @@ struct Judge<'a> {
 
 /// The namespace of a request and the policies that select it.
 struct Place<'a> {
-    slots: Vec<&'a PolicySlot>,
+    slots: Vec<&'a Arc<PolicySlot>>,
     namespace: Option<&'a Namespace>,
     unreachable: bool,
 }
@@ -223,21 +242,19 @@ impl<'a> Judge<'a> {
                 ..Decision::default()
             };
         }
-        let mut list = Vec::new();
+        let mut found = Found::default();
         for slot in &place.slots {
-            let Some(policy) = &slot.policy else { continue };
-            let mut findings = crate::check::Findings::of(policy, self.now);
+            let Some(policy) = &slot.policy else {
+                found.list.push(decide::unreadable(slot, Paths::ROOT));
+                continue;
+            };
+            let mut findings = crate::check::Findings::of(policy, self.now, &mut found);
             let detail = Detail::WorkloadUnreadable {
                 field: crate::render::shown(&error.field).into(),
                 what: crate::render::shown(&error.what).into(),
             };
             findings.policy(None, Paths::ROOT, detail);
-            list.extend(findings.list);
         }
-        let found = Found {
-            list,
-            ..Found::default()
-        };
         let mut decision = self.conclude(
             found,
             &place.slots,
@@ -368,7 +385,7 @@ impl<'a> Judge<'a> {
     fn conclude(
         &self,
         found: Found,
-        policies: &[&PolicySlot],
+        policies: &[&Arc<PolicySlot>],
         declared: &Declared<'_>,
         paths: &Paths<'_>,
         ground: Ground,
@@ -396,15 +413,9 @@ impl<'a> Judge<'a> {
                     Some(RecordSlot::Ready(dataset)) => Some(Arc::clone(dataset)),
                     _ => None,
                 };
-                UsedData {
-                    name: (*name).into(),
-                    dataset,
-                }
+                UsedData::Record((*name).into(), dataset)
             }
-            Source::Regions(_) => UsedData {
-                name: "regions".into(),
-                dataset: None,
-            },
+            Source::Regions(regions) => UsedData::Regions(regions.clone()),
         });
         Decision {
             outcome,
@@ -412,7 +423,7 @@ impl<'a> Judge<'a> {
             findings,
             notices,
             evidence: found.evidence,
-            purposes: found.purposes,
+            purposes: declared.purposes,
             policies: governing(policies),
             datasets: datasets.collect(),
             name: Box::default(),
@@ -421,12 +432,15 @@ impl<'a> Judge<'a> {
 }
 
 /// The policies that govern any of a family: the object and its verified ancestors.
-fn governed_by<'p>(slots: &[&'p PolicySlot], family: &[(KnownKind, &Submission<'_>)]) -> Vec<&'p PolicySlot> {
+fn governed_by<'p>(
+    slots: &[&'p Arc<PolicySlot>],
+    family: &[(KnownKind, &Submission<'_>)],
+) -> Vec<&'p Arc<PolicySlot>> {
     let attributes: Vec<(bool, bool, bool)> = family
         .iter()
         .map(|(kind, it)| (kind.info().trains, !it.keys.is_empty(), it.accelerated()))
         .collect();
-    let governed = |slot: &&&PolicySlot| {
+    let governed = |slot: &&&Arc<PolicySlot>| {
         attributes
             .iter()
             .any(|(trains, has_keys, accelerated)| governs(slot, *trains, *has_keys, *accelerated))
@@ -434,14 +448,8 @@ fn governed_by<'p>(slots: &[&'p PolicySlot], family: &[(KnownKind, &Submission<'
     slots.iter().filter(governed).copied().collect()
 }
 
-fn governing(slots: &[&PolicySlot]) -> Vec<GoverningPolicy> {
-    slots
-        .iter()
-        .map(|slot| GoverningPolicy {
-            name: slot.name.clone(),
-            policy: slot.policy.clone(),
-        })
-        .collect()
+fn governing(slots: &[&Arc<PolicySlot>]) -> Vec<Arc<PolicySlot>> {
+    slots.iter().map(|slot| Arc::clone(slot)).collect()
 }
 
 /// What the root itself would be refused for now is forgiven to its child, but never a pause that reaches running

@@ -257,3 +257,6 @@ impl<'s, 'a> Pass<'s, 'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

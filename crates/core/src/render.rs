@@ -13,7 +13,7 @@ mod answer;
 mod policy;
 mod text;
 
-pub use answer::{Answer, Cause, DECISION_ID, answer, decision_id, refusal};
+pub use answer::{Answer, Cause, DECISION_ID, answer, decision_id, field, refusal};
 pub use policy::{
     Ready, ancestry, not_accepted, paused_regions, ready, record_not_accepted, reviews, summary,
 };

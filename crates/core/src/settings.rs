@@ -33,7 +33,9 @@ impl Settings {
         "*/kvm",
         "*/tun",
         "*/vhost-net",
+        "k8s.cni.cncf.io/*",
         "networking.gke.io.networks/*",
+        "rdma/*",
         "sgx.intel.com/*",
         "vpc.amazonaws.com/*",
     ];

@@ -81,19 +81,19 @@ impl PolicySlot {
 impl World {
     /// The policies that select a namespace, if the namespace is known.
     #[must_use]
-    pub fn governing(&self, namespace: &str) -> Option<impl Iterator<Item = &PolicySlot>> {
+    pub fn governing(&self, namespace: &str) -> Option<impl Iterator<Item = &Arc<PolicySlot>>> {
         let bits = self.governing.get(namespace)?;
-        Some(bits.ones().filter_map(|bit| self.policies.get(bit)?.as_deref()))
+        Some(bits.ones().filter_map(|bit| self.policies.get(bit)?.as_ref()))
     }
 
     /// The policies that select a namespace with these labels.
-    pub fn selecting(&self, labels: &Labels) -> impl Iterator<Item = &PolicySlot> {
+    pub fn selecting(&self, labels: &Labels) -> impl Iterator<Item = &Arc<PolicySlot>> {
         self.policies().filter(|slot| slot.selects(labels))
     }
 
     /// All policies.
-    pub fn policies(&self) -> impl Iterator<Item = &PolicySlot> {
-        self.policies.iter().filter_map(Option::as_deref)
+    pub fn policies(&self) -> impl Iterator<Item = &Arc<PolicySlot>> {
+        self.policies.iter().filter_map(Option::as_ref)
     }
 
     /// How many namespaces each policy governs, by name.

@@ -111,15 +111,10 @@ async fn a_content_length_that_lies() {
         .unwrap();
     drop(client);
     until("given up", async || rig.metrics.server.connections.get() == 0).await;
-    // Two of them, or one with chunks: what proxies are fooled with.
-    for extra in [
-        "Content-Length: 4\r\n",
-        "Transfer-Encoding: chunked\r\nContent-Length: 9\r\n",
-        "Content-Length: -1\r\n",
-    ] {
+    // Two that differ, or one that is no number.
+    for extra in ["Content-Length: 4\r\n", "Content-Length: -1\r\n"] {
         let mut client = rig.client().await;
-        let request =
-            head("/validate", 3).replace("Content-Length: 3\r\n", &format!("Content-Length: 3\r\n{extra}"));
+        let request = head("/validate", 3).replace("Host: ", &format!("{extra}Host: "));
         client.send([request.as_bytes(), b"abc"].concat()).await.unwrap();
         assert_eq!(client.answer().await.unwrap().status, 400, "{extra}");
     }

@@ -6,7 +6,6 @@ use datagate_core::policy::{
 use datagate_core::region::Region;
 use datagate_core::vocabulary::{Action, StepType};
 use enumset::EnumSet;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::Invalid;
 use super::parts::{Reader, is_sha256, text};
@@ -65,8 +64,8 @@ impl TryFrom<&DatasetPolicy> for Policy {
 struct Written<'a> {
     name: &'a str,
     matching: &'a api::Match,
-    from: Option<&'a Time>,
-    until: Option<&'a Time>,
+    from: Option<&'a api::Instant>,
+    until: Option<&'a api::Instant>,
     actions: Option<&'a Vec<api::Action>>,
 }
 

@@ -3,10 +3,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use jiff::civil::Date;
 use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::rules;
 
 /// A day in the calendar, in UTC, such as `"2025-10-31"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -24,6 +28,32 @@ impl JsonSchema for Day {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({"type": "string", "format": "date", "maxLength": 10})
+    }
+}
+
+/// A moment, such as `"2025-11-01T03:12:00Z"`, as a program can hold it: the API server's `date-time` also admits the end
+/// of the year 9999 and offsets of 99 hours, and what it admits must be readable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Instant(pub Timestamp);
+
+impl JsonSchema for Instant {
+    fn schema_name() -> Cow<'static, str> {
+        "Instant".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "format": "date-time",
+            "maxLength": 35,
+            "pattern": rules::INSTANT,
+            "x-kubernetes-validations": [json!(rules::not_for_ever())],
+        })
     }
 }
 
@@ -59,7 +89,7 @@ pub struct Digest {
 pub struct LabelSelector {
     /// Labels the namespace must have, each with this value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32), inner(length(max = 63)))]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = json!({"type": "string", "maxLength": 63})))]
     pub match_labels: BTreeMap<String, String>,
     /// Conditions on labels, all of which must hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

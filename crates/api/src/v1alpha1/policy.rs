@@ -1,13 +1,12 @@
 //! DatasetPolicy: which data may be used for what, and on which conditions.
 #![expect(clippy::duplicated_attributes, reason = "printer columns of one type")]
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, DataCategory, DeclarationKind, Evidence, LabelSelector, Measure, Period, PolicyStatus, Purpose,
-    RegionCode, RunningWorkloads, SourceCategory, StepType, Undeclared, WorkloadScope,
+    Action, DataCategory, DeclarationKind, Evidence, Instant, LabelSelector, Measure, Period, PolicyStatus,
+    Purpose, RegionCode, RunningWorkloads, SourceCategory, StepType, Undeclared, WorkloadScope,
 };
 use crate::rules;
 
@@ -71,7 +70,7 @@ pub struct DatasetPolicySpec {
     /// Until this moment Deny acts as Warn, and the warning names the date. Lets engineers adapt before a new policy
     /// bites. Example: "2026-02-01T00:00:00Z".
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub deny_from: Option<Time>,
+    pub deny_from: Option<Instant>,
     /// Which namespaces are governed, by their labels. Empty or left out: all.
     /// Example: matchLabels: {kubernetes.io/metadata.name: ml-prod}.
     #[serde(default)]
@@ -117,10 +116,10 @@ pub struct Pause {
     pub matching: Match,
     /// The moment from which it holds. Left out: always. Example: "2024-09-18T00:00:00Z".
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub effective_from: Option<Time>,
+    pub effective_from: Option<Instant>,
     /// The moment at which it ends; at that moment it no longer holds. Left out: until further notice.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub effective_until: Option<Time>,
+    pub effective_until: Option<Instant>,
     /// The day by which somebody should look at it again. A reminder in the status, never an end. Example: "2026-03-01".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub review_by: Option<super::Day>,
@@ -166,10 +165,10 @@ pub struct Requirement {
     pub matching: Match,
     /// The moment from which it holds. Left out: always. Conditions may begin at the moment a pause ends.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub effective_from: Option<Time>,
+    pub effective_from: Option<Instant>,
     /// The moment at which it ends; at that moment it no longer holds. Left out: until further notice.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub effective_until: Option<Time>,
+    pub effective_until: Option<Instant>,
     /// Weaker actions than the policy's, for this entry alone: in a policy that denies, [Warn] or [Audit]. Left out:
     /// those of the policy.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,12 +1,11 @@
 //! DatasetRecord: the catalogue entry of a dataset.
 #![expect(clippy::duplicated_attributes, reason = "printer columns of one type")]
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DataCategory, Digest, Period, PersonalData, Purpose, RecordRegion, RecordStatus, RegionCode,
+    DataCategory, Digest, Instant, Period, PersonalData, Purpose, RecordRegion, RecordStatus, RegionCode,
     SourceCategory, StepType,
 };
 use crate::rules::{self, tighten};
@@ -207,7 +206,7 @@ pub struct Step {
     pub step_type: StepType,
     /// When it was finished. A moment in the future is not believed. Example: "2025-11-01T03:12:00Z".
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub completed_at: Option<Time>,
+    pub completed_at: Option<Instant>,
     /// What did it: an image with its digest, a program, a commit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
@@ -235,7 +234,7 @@ pub struct OptOutList {
     pub name: Option<String>,
     /// The moment up to which opt-outs are in it. Policies limit its age. Example: "2025-11-01T00:00:00Z".
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub as_of: Option<Time>,
+    pub as_of: Option<Instant>,
     /// Its digest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
@@ -262,7 +261,7 @@ pub struct Counts {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Withdrawn {
     /// Since when. It may move to an earlier moment only. Example: "2026-01-10T00:00:00Z".
-    pub since: Time,
+    pub since: Instant,
     /// Why; shown in refusals. Example: German members found.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]

@@ -2,6 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// What datagate makes of a policy.
@@ -30,8 +31,7 @@ pub struct PolicyStatus {
     /// Accepted: datagate understands the policy. Ready: every replica decides by this generation and the API server
     /// asks it; False names what is missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
 }
 
@@ -44,7 +44,47 @@ pub struct RecordStatus {
     pub observed_generation: Option<i64>,
     /// Accepted: datagate understands the record and every record it is derived from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
+}
+
+/// Kubernetes' conditions, with the bounds that its own API machinery gives them.
+fn conditions(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 16,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "items": {
+            "type": "object",
+            "description": "One aspect of the state of the object.",
+            "required": ["lastTransitionTime", "message", "reason", "status", "type"],
+            "properties": {
+                "lastTransitionTime": {
+                    "description": "When the status of the condition last changed.",
+                    "type": "string", "format": "date-time", "maxLength": 40,
+                },
+                "message": {
+                    "description": "Details for people.",
+                    "type": "string", "maxLength": 32768,
+                },
+                "observedGeneration": {
+                    "description": "The metadata.generation that the condition is about.",
+                    "type": "integer", "format": "int64", "minimum": 0,
+                },
+                "reason": {
+                    "description": "Why the condition has its status, in one word.",
+                    "type": "string", "minLength": 1, "maxLength": 1024,
+                },
+                "status": {
+                    "description": "True, False or Unknown.",
+                    "type": "string", "enum": ["True", "False", "Unknown"],
+                },
+                "type": {
+                    "description": "Which aspect: Accepted or Ready.",
+                    "type": "string", "maxLength": 316,
+                },
+            },
+        },
+    })
 }

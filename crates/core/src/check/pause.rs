@@ -1,8 +1,8 @@
 //! Is the data paused, now or soon?
 
-use super::{Case, Coming, Data, Findings, Notice, matches, regions};
+use super::{Case, Data, Findings, matches, regions};
 use crate::dataset::Facts;
-use crate::finding::{Because, Detail};
+use crate::finding::{Because, Coming, Detail};
 use crate::policy::{Match, Pause, Policy};
 use crate::purpose::Purposes;
 use crate::vocabulary::Action;
@@ -17,27 +17,18 @@ pub fn check(case: &Case<'_>, policy: &Policy, data: &Data<'_>, findings: &mut F
             continue;
         }
         if window.contains(case.now) {
-            findings.entry(
-                &pause.entry,
-                data.name(),
-                data.at,
-                detail(case, policy, pause, facts),
-            );
-            if let Some(finding) = findings.list.last_mut() {
-                finding.pause = Some(pause.running);
-            }
+            findings.pause(pause, data.name(), data.at, detail(case, policy, pause, facts));
         } else if let Some(from) = window.from
             && pause.entry.actions.iter().any(|action| action >= Action::Warn)
         {
-            findings.notices.push(Notice {
-                rule: format!("{}/{}", policy.name, pause.entry.name),
-                dataset: data.name().map(Into::into),
+            let people = people(&pause.entry.matching, facts, policy);
+            let purposes = purposes(case, &pause.entry.matching);
+            findings.notice(
+                &pause.entry,
+                data.name(),
                 from,
-                what: Coming::Pause {
-                    people: people(&pause.entry.matching, facts, policy),
-                    purposes: purposes(case, &pause.entry.matching),
-                },
-            });
+                Coming::Pause { people, purposes },
+            );
         }
     }
 }

@@ -5,8 +5,8 @@
 
 use jiff::SignedDuration;
 
-use super::{Case, Coming, Data, Findings, Notice};
-use crate::finding::Detail;
+use super::{Case, Data, Findings};
+use crate::finding::{Coming, Detail, Found};
 use crate::order::{Mask, Proof};
 use crate::path::At;
 use crate::policy::{Policy, Requirement, StepRule};
@@ -56,7 +56,7 @@ pub fn check<'a>(
         };
         if let Some(step) = recorded.filter(|_| rule.accepted.contains(Evidence::Catalogued)) {
             let Some(days) = rule.max_list_age_days else {
-                findings.evidence.push((rule.step, Evidence::Catalogued));
+                findings.shown(rule.step, Evidence::Catalogued);
                 continue;
             };
             let allowed = SignedDuration::from_hours(i64::from(days).saturating_mul(24));
@@ -65,18 +65,18 @@ pub fn check<'a>(
                 .filter(|at| crate::dataset::believed(*at, case.now));
             match as_of.map(|at| (at, case.now.duration_since(at))) {
                 Some((as_of, age)) if age <= allowed => {
-                    findings.evidence.push((rule.step, Evidence::Catalogued));
+                    findings.shown(rule.step, Evidence::Catalogued);
                     let end = as_of
                         .checked_add(allowed)
                         .ok()
                         .filter(|_| age.as_secs() > allowed.as_secs() / 10 * 9);
                     if let Some(from) = end {
-                        findings.notices.push(Notice {
-                            rule: format!("{}/{}", policy.name, requirement.entry.name),
-                            dataset: data.name().map(Into::into),
+                        findings.notice(
+                            &requirement.entry,
+                            data.name(),
                             from,
-                            what: Coming::ListAges { step: rule.step },
-                        });
+                            Coming::ListAges { step: rule.step },
+                        );
                     }
                     continue;
                 }
@@ -90,16 +90,15 @@ pub fn check<'a>(
 
 impl<'a> Asks<'a> {
     /// Proves what is asked for on the workload itself; what cannot be proved is found.
-    pub fn resolve(&self, case: &Case<'a>, found: &mut Vec<Findings<'a>>) {
+    pub fn resolve(&self, case: &Case<'a>, found: &mut Found) {
         for chunk in self.0.chunks(32) {
             let workload = Workload::new(case, chunk);
             for (ask, index) in chunk.iter().zip(0..) {
-                let mut findings = Findings::of(ask.policy, case.now);
+                let mut findings = Findings::of(ask.policy, case.now, found);
                 match workload.outcome(ask, index) {
-                    Ok(evidence) => findings.evidence.push((ask.rule.step, evidence)),
+                    Ok(evidence) => findings.shown(ask.rule.step, evidence),
                     Err((at, detail)) => findings.entry(&ask.requirement.entry, ask.dataset, at, detail),
                 }
-                found.push(findings);
             }
         }
     }

@@ -1,0 +1,218 @@
+//! From the body of an `AdmissionReview` to the answer's body: the shell around `judge`.
+//!
+//! It brings the clock, the snapshot of the world and what a decision asks for; it writes the decision log. It decides
+//! nothing itself.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use bytes::Bytes;
+use datagate_core::fetched::Fetched;
+use datagate_core::finding::Finding;
+use datagate_core::judge::{Decision, Outcome, Verdict, judge};
+use datagate_core::render::{self, Answer};
+use datagate_core::review::{GroupVersionKind, Operation, Review};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::index::Worlds;
+use crate::live::Fetch;
+use crate::metrics::{DecisionLabels, FindingLabels, Metrics};
+use crate::server::{Admit, Failure, Reply, WallClock};
+
+mod log;
+mod reply;
+
+pub use log::{DecisionLog, Record};
+
+/// A chain of owners has at most ten hops, and a namespace may be new; a decision that asks for more asks in circles.
+const MAX_ROUNDS: usize = 12;
+
+/// Decides requests against the newest snapshot.
+pub struct Admission<F> {
+    worlds: Worlds,
+    fetch: F,
+    clock: WallClock,
+    metrics: Arc<Metrics>,
+    log: DecisionLog,
+    mode: Mode,
+}
+
+/// Whether refusals are told to the API server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// They are.
+    #[default]
+    Enforce,
+    /// They are only logged and counted: for first days, and to break glass.
+    Observe,
+}
+
+/// What an answer and a log line say of the request itself.
+#[derive(Clone, Debug)]
+struct Subject {
+    uid: String,
+    operation: Operation,
+    kind: GroupVersionKind<'static>,
+    namespace: String,
+    user: String,
+    dry_run: bool,
+}
+
+impl<F: Fetch> Admission<F> {
+    /// Decides by the newest of `worlds`, brings what is missing with `fetch`.
+    #[must_use]
+    pub fn new(
+        worlds: Worlds,
+        fetch: F,
+        clock: WallClock,
+        metrics: Arc<Metrics>,
+        log: DecisionLog,
+        mode: Mode,
+    ) -> Self {
+        Self {
+            worlds,
+            fetch,
+            clock,
+            metrics,
+            log,
+            mode,
+        }
+    }
+
+    /// Decides one review; the same for the webhook and for tests without sockets.
+    pub async fn decide(&self, body: &str, deadline: Instant) -> Reply {
+        let Some(world) = self.worlds.load_full() else {
+            return Reply {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                // The API server asks again inside its own timeout; by then the policies may be there.
+                retry_after: Some(1),
+                body: Bytes::from_static(
+                    b"datagate has not read all policies yet, so it cannot decide; try again\n",
+                ),
+            };
+        };
+        let now = (self.clock)();
+        let mut fetched = Fetched::default();
+        for _ in 0..MAX_ROUNDS {
+            let review = match Review::read(body) {
+                Ok(review) => review,
+                Err(error) => return unreadable(error.uid.as_deref(), &error.to_string()),
+            };
+            let subject = Subject::of(&review);
+            match judge(review, &world, &fetched, now) {
+                Verdict::Decided(decision) => return self.conclude(&subject, &decision, now),
+                Verdict::Needs(needs) => self.fetch.fetch(&needs, &mut fetched, deadline).await,
+            }
+        }
+        self.refuse(body.as_bytes(), Failure::Deadline)
+    }
+
+    fn conclude(&self, subject: &Subject, decision: &Decision, now: Timestamp) -> Reply {
+        self.count(subject, decision);
+        if decision.outcome != Outcome::NotGoverned {
+            self.log.write(&Record::new(subject, decision, self.mode, now));
+        }
+        let mut answer = render::answer(decision, &subject.uid, subject.operation);
+        if self.mode == Mode::Observe {
+            observe(&mut answer);
+        }
+        reply::review(&answer, &subject.uid, &subject.kind, &decision.name)
+    }
+
+    fn count(&self, subject: &Subject, decision: &Decision) {
+        let kind = datagate_core::workload::KnownKind::find(&subject.kind.group, &subject.kind.kind);
+        let labels = DecisionLabels {
+            kind: kind.map_or("other", |kind| kind.info().kind),
+            operation: subject.operation.as_str(),
+            decision: decision.outcome.as_str(),
+        };
+        self.metrics.decisions.get_or_create(&labels).inc();
+        for finding in &decision.findings {
+            let labels = FindingLabels {
+                reason: finding.reason().as_str(),
+                action: action(finding),
+            };
+            self.metrics.findings.get_or_create(&labels).inc();
+        }
+    }
+}
+
+fn action(finding: &Finding) -> &'static str {
+    finding.action().map_or("", |action| action.as_str())
+}
+
+/// In Observe nothing is refused and nobody is warned; the audit log still says what would have been.
+fn observe(answer: &mut Answer) {
+    if !answer.allowed {
+        answer.allowed = true;
+        answer
+            .audit
+            .push(("observed", Outcome::Denied.as_str().to_owned()));
+    }
+    answer.warnings.clear();
+}
+
+/// A body without a review in it: a refusal if at least its uid can be read, an HTTP error otherwise.
+fn unreadable(uid: Option<&str>, why: &str) -> Reply {
+    tracing::warn!(uid, why, "refused a request that cannot be read");
+    let why = render::shown(why);
+    match uid {
+        Some(uid) => reply::refusal(&render::refusal(uid, 400, "BadRequest", &why), uid),
+        None => reply::error(StatusCode::BAD_REQUEST, &why),
+    }
+}
+
+impl<F: Fetch> Admit for Admission<F> {
+    async fn admit(&self, body: Bytes, deadline: Instant) -> Reply {
+        match std::str::from_utf8(&body) {
+            Ok(body) => self.decide(body, deadline).await,
+            Err(_) => {
+                let uid = uid(&body);
+                unreadable(uid.as_deref(), "the body is not UTF-8")
+            }
+        }
+    }
+
+    fn refuse(&self, body: &[u8], why: Failure) -> Reply {
+        let (code, reason) = match why {
+            Failure::Panic => (500, "InternalError"),
+            Failure::Deadline | Failure::BodyTimeout { .. } => (504, "Timeout"),
+            Failure::TooLarge { .. } => (413, "RequestEntityTooLarge"),
+            Failure::Unreadable => (400, "BadRequest"),
+        };
+        match uid(body) {
+            Some(uid) => reply::refusal(&render::refusal(&uid, code, reason, &why.to_string()), &uid),
+            None => {
+                let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                reply::error(status, &why.to_string())
+            }
+        }
+    }
+}
+
+/// The uid in a body of which perhaps only the beginning is there.
+fn uid(body: &[u8]) -> Option<String> {
+    match Review::read(&String::from_utf8_lossy(body)) {
+        Ok(review) => Some(review.uid.to_string()),
+        Err(error) => error.uid,
+    }
+}
+
+impl Subject {
+    fn of(review: &Review<'_>) -> Self {
+        let owned = |text: &str| text.to_owned().into();
+        Self {
+            uid: review.uid.to_string(),
+            operation: review.operation,
+            kind: GroupVersionKind {
+                group: owned(&review.kind.group),
+                version: owned(&review.kind.version),
+                kind: owned(&review.kind.kind),
+            },
+            namespace: review.namespace.to_string(),
+            user: review.user.to_string(),
+            dry_run: review.dry_run,
+        }
+    }
+}
