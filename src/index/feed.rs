@@ -129,7 +129,11 @@ where
                     return event;
                 }
                 Ok(Some(Err(error))) => {
+                    let lost = lost(&error);
                     self.fail(told(&error)).await;
+                    if lost {
+                        self.restart();
+                    }
                 }
                 Ok(None) => self.restart(),
                 Err(_) => {
@@ -182,10 +186,16 @@ where
     }
 }
 
+/// Whether a watch cannot go on from where it was. kube lists again only if it is told so by an event. By code and not
+/// by reason, because where a CRD was the API server answers in plain text.
+fn lost(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if matches!(status.code, 404 | 410))
+}
+
 /// The error and its cause, for a person.
 fn told(error: &watcher::Error) -> String {
     match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.is_not_found() => {
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404 => {
             "the API server does not know this kind: apply crds/".to_owned()
         }
         error => error.to_string(),

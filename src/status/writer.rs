@@ -280,9 +280,7 @@ impl Writer<'_> {
                     self.known.insert(write.key, write.then);
                 }
                 // It is gone, or another one has its name: the index will tell.
-                Err(Error::Client(kube::Error::Api(status)))
-                    if status.is_not_found() || status.is_conflict() =>
-                {
+                Err(Error::Client(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
                     self.known.remove(&write.key);
                 }
                 Err(error) => {
