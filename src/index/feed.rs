@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::hash::{BuildHasher as _, RandomState};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{BoxStream, Stream, StreamExt as _, select_all, unfold};
@@ -11,12 +12,14 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
-use std::sync::Arc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::life::{Life, Lives};
 use super::state::Change;
 use crate::metrics::IndexMetrics;
+
+/// After so long without a failure the next one is the first.
+const CALM: Duration = Duration::from_secs(30);
 
 /// How the API server is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +72,7 @@ struct Feed<K> {
     /// Whether a list is under way, so that the next event is due soon.
     listing: bool,
     failures: u32,
+    failed: Instant,
     /// Spreads the tries of several replicas.
     jitter: RandomState,
 }
@@ -91,6 +95,7 @@ where
         metrics: metrics.clone(),
         listing: true,
         failures: 0,
+        failed: Instant::now(),
         jitter: RandomState::new(),
     };
     unfold(feed, async |mut feed| Some((feed.next().await, feed))).boxed()
@@ -124,7 +129,11 @@ where
                     return event;
                 }
                 Ok(Some(Err(error))) => {
+                    let lost = lost(&error);
                     self.fail(told(&error)).await;
+                    if lost {
+                        self.restart();
+                    }
                 }
                 Ok(None) => self.restart(),
                 Err(_) => {
@@ -145,11 +154,9 @@ where
             Event::Init => self.listing = true,
             Event::InitDone => {
                 self.listing = false;
-                self.failures = 0;
                 self.life.in_sync();
             }
-            Event::InitApply(_) => {}
-            Event::Apply(_) | Event::Delete(_) => self.failures = 0,
+            Event::InitApply(_) | Event::Apply(_) | Event::Delete(_) => {}
         }
     }
 
@@ -166,6 +173,11 @@ where
             "cannot watch: trying again"
         );
         self.life.trouble(Some(trouble));
+        // A watch that has nothing to tell does not say that it works again, so time tells.
+        if self.failed.elapsed() > CALM {
+            self.failures = 0;
+        }
+        self.failed = Instant::now();
         let doubled = self.config.retry.saturating_mul(1 << self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
         let most = doubled.min(self.config.retry_max);
@@ -174,10 +186,16 @@ where
     }
 }
 
+/// Whether a watch cannot go on from where it was. kube lists again only if it is told so by an event. By code and not
+/// by reason, because where a CRD was the API server answers in plain text.
+fn lost(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if matches!(status.code, 404 | 410))
+}
+
 /// The error and its cause, for a person.
 fn told(error: &watcher::Error) -> String {
     match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.is_not_found() => {
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404 => {
             "the API server does not know this kind: apply crds/".to_owned()
         }
         error => error.to_string(),

@@ -230,7 +230,7 @@ impl State {
                 }
             }
             Event::Delete(object) => {
-                self.forget_namespace(object.metadata.name.as_deref().unwrap_or_default())
+                self.forget_namespace(object.metadata.name.as_deref().unwrap_or_default());
             }
             Event::InitDone => {
                 self.changed |= !self.namespaces.synced;

@@ -32,7 +32,7 @@ pub enum Webhook {
 }
 
 /// Looks for the webhook configuration. Of a failure is said nothing new: what was known before stays.
-pub(super) async fn look(client: &Client, name: Option<&str>, before: Option<&Webhook>) -> Webhook {
+pub(super) async fn look(client: &Client, name: Option<&str>, before: &Webhook) -> Webhook {
     let Some(name) = name else {
         return Webhook::NotLookedFor;
     };
@@ -48,7 +48,10 @@ pub(super) async fn look(client: &Client, name: Option<&str>, before: Option<&We
         Err(_) => format!("no answer within {PATIENCE:?}"),
     };
     tracing::warn!(name, error, "cannot look at the ValidatingWebhookConfiguration");
-    before.cloned().unwrap_or(Webhook::Unknown {
-        name: name.to_owned(),
-    })
+    match before {
+        Webhook::NotLookedFor => Webhook::Unknown {
+            name: name.to_owned(),
+        },
+        known => known.clone(),
+    }
 }

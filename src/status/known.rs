@@ -11,18 +11,24 @@ pub(super) struct Known {
     /// Of the object; one made anew under the same name has no status.
     pub(super) uid: Box<str>,
     digest: u64,
-    since: Box<[(Box<str>, Box<str>, Time)]>,
+    since: Box<[Since]>,
+}
+
+/// Since when a condition is as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Since {
+    kind: Box<str>,
+    status: Box<str>,
+    at: Time,
 }
 
 impl Known {
     /// Of a status and its conditions.
     pub(super) fn new<S: Serialize>(uid: &str, status: &S, conditions: &[Condition]) -> Self {
-        let since = |it: &Condition| {
-            (
-                it.type_.as_str().into(),
-                it.status.as_str().into(),
-                it.last_transition_time.clone(),
-            )
+        let since = |it: &Condition| Since {
+            kind: it.type_.as_str().into(),
+            status: it.status.as_str().into(),
+            at: it.last_transition_time.clone(),
         };
         Self {
             uid: uid.into(),
@@ -34,11 +40,9 @@ impl Known {
     /// Lets conditions that have not turned keep the time at which they last did.
     pub(super) fn carry_over(&self, conditions: &mut [Condition]) {
         for condition in conditions {
-            let same = |(kind, status, _): &&(Box<str>, Box<str>, Time)| {
-                **kind == *condition.type_ && **status == *condition.status
-            };
-            if let Some((_, _, since)) = self.since.iter().find(same) {
-                condition.last_transition_time = since.clone();
+            let same = |it: &&Since| *it.kind == *condition.type_ && *it.status == *condition.status;
+            if let Some(since) = self.since.iter().find(same) {
+                condition.last_transition_time = since.at.clone();
             }
         }
     }

@@ -135,7 +135,7 @@ impl Writer<'_> {
             if Instant::now() >= look {
                 look = Instant::now() + self.config.look;
                 let name = self.config.webhook.as_deref();
-                let webhook = facts::look(&self.client, name, Some(&self.facts.webhook)).await;
+                let webhook = facts::look(&self.client, name, &self.facts.webhook).await;
                 due.policies |= webhook != self.facts.webhook;
                 self.facts.webhook = webhook;
             }
@@ -280,9 +280,7 @@ impl Writer<'_> {
                     self.known.insert(write.key, write.then);
                 }
                 // It is gone, or another one has its name: the index will tell.
-                Err(Error::Client(kube::Error::Api(status)))
-                    if status.is_not_found() || status.is_conflict() =>
-                {
+                Err(Error::Client(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
                     self.known.remove(&write.key);
                 }
                 Err(error) => {

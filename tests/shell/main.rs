@@ -7,8 +7,12 @@
     clippy::indexing_slicing
 )]
 
+mod api;
 mod client;
 mod pki;
 mod rig;
 
+mod index;
+mod live;
 mod server;
+mod status;
