@@ -1,5 +1,10 @@
 //! Files made from the code are what the code says. `DATAGATE_UPDATE=1` (`make generate`) writes them.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    missing_docs,
+    reason = "a test fails by panicking"
+)]
 
 use std::fmt::Write as _;
 use std::fs;
@@ -55,12 +60,23 @@ fn the_page_of_reasons() {
 
 #[test]
 fn the_chart_carries_the_crds() {
-    for crd in ["datagate.dev_datasetpolicies.yaml", "datagate.dev_datasetrecords.yaml"] {
+    for crd in [
+        "datagate.dev_datasetpolicies.yaml",
+        "datagate.dev_datasetrecords.yaml",
+    ] {
         let made = fs::read_to_string(root().join("crds").join(crd)).unwrap();
         expect(&format!("charts/datagate/files/crds/{crd}"), &made);
     }
-    let files: Vec<_> = fs::read_dir(root().join("charts/datagate/files/crds")).unwrap().collect();
-    let yaml = files.iter().filter(|it| it.as_ref().unwrap().path().extension().is_some_and(|it| it == "yaml"));
+    let files: Vec<_> = fs::read_dir(root().join("charts/datagate/files/crds"))
+        .unwrap()
+        .collect();
+    let yaml = files.iter().filter(|it| {
+        it.as_ref()
+            .unwrap()
+            .path()
+            .extension()
+            .is_some_and(|it| it == "yaml")
+    });
     assert_eq!(yaml.count(), 2, "the chart carries a CRD that does not exist");
 }
 
@@ -68,7 +84,9 @@ fn the_chart_carries_the_crds() {
 fn the_charts_kinds_are_the_adapters() {
     let owns = |kind: &KnownKind| {
         let edges = KnownKind::ALL.iter().flat_map(|child| child.info().creators);
-        edges.into_iter().any(|edge| edge.kind == kind.info().kind && edge.group == kind.info().group)
+        edges
+            .into_iter()
+            .any(|edge| edge.kind == kind.info().kind && edge.group == kind.info().group)
     };
     let mut adapters: Vec<Value> = KnownKind::ALL
         .iter()
@@ -79,7 +97,10 @@ fn the_charts_kinds_are_the_adapters() {
                    "entry": entry, "owner": owns(kind)})
         })
         .collect();
-    let mut chart = yaml("charts/datagate/files/kinds.yaml")["kinds"].as_array().unwrap().clone();
+    let mut chart = yaml("charts/datagate/files/kinds.yaml")["kinds"]
+        .as_array()
+        .unwrap()
+        .clone();
     for kind in &mut chart {
         let kind = kind.as_object_mut().unwrap();
         kind.entry("subresources").or_insert_with(|| json!([]));
@@ -87,7 +108,10 @@ fn the_charts_kinds_are_the_adapters() {
     let order = |kind: &Value| (kind["apiGroup"].to_string(), kind["resource"].to_string());
     adapters.sort_by_key(order);
     chart.sort_by_key(order);
-    assert_eq!(chart, adapters, "charts/datagate/files/kinds.yaml and the list in crates/core/src/workload.rs differ");
+    assert_eq!(
+        chart, adapters,
+        "charts/datagate/files/kinds.yaml and the list in crates/core/src/workload.rs differ"
+    );
 }
 
 #[test]

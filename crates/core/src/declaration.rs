@@ -395,9 +395,17 @@ pub fn is_sha256(hex: &str) -> bool {
             .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
+/// Whether a word was probably meant: a typo in three letters or more, at most three typos. What all keys begin with
+/// says nothing about that.
 fn is_near(given: &str, word: &str) -> bool {
+    let prefix = [PREFIX, "DATAGATE_"]
+        .into_iter()
+        .find(|it| word.starts_with(it))
+        .unwrap_or_default();
+    let own = word.len().saturating_sub(prefix.len());
     // Distances are quadratic in length, so nothing long is compared.
-    given.len() <= 64 && strsim::damerau_levenshtein(&given.to_lowercase(), &word.to_lowercase()) <= 3
+    given.len() <= 64
+        && strsim::damerau_levenshtein(&given.to_lowercase(), &word.to_lowercase()) <= (own / 3).clamp(1, 3)
 }
 
 /// The word that was probably meant.

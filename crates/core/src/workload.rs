@@ -176,12 +176,28 @@ impl KnownKind {
             Ok(_) => "cannot be read".to_owned(),
             Err(error) => error.to_string(),
         };
-        let field = track.path().to_string();
         ReadError {
-            field: if field == "." { String::new() } else { field },
+            field: field(&track.path()),
             what: clean(&what),
         }
     }
+}
+
+/// A path as Kubernetes writes it: `spec.containers[0]`, `metadata.annotations[datagate.dev/datasets]`.
+fn field(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let mut text = String::new();
+    for segment in path {
+        let part = match segment {
+            Segment::Seq { index } => format!("[{index}]"),
+            Segment::Map { key } if key.contains(['.', '/']) => format!("[{key}]"),
+            Segment::Map { key } if text.is_empty() => key.clone(),
+            Segment::Map { key } | Segment::Enum { variant: key } => format!(".{key}"),
+            Segment::Unknown => ".?".to_owned(),
+        };
+        text.push_str(&part);
+    }
+    text
 }
 
 /// serde_json ends its messages with a position in a text the user never sees.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{cut, instant, shown, text};
 
-use crate::finding::{Coming, Finding, Notice};
+use crate::finding::{Coming, Detail, Finding, Notice};
 use crate::judge::{Decision, Outcome};
 use crate::reason::Reason;
 use crate::review::Operation;
@@ -191,6 +191,12 @@ fn merged(findings: &[&Finding]) -> Vec<Cause> {
 /// The field of a finding as it is told, with the annotation to add where nothing is there yet.
 #[must_use]
 pub fn field(finding: &Finding) -> String {
+    // What cannot be read has no paths, only a place where reading stopped.
+    if let Detail::WorkloadUnreadable { field, .. } = &finding.detail
+        && !field.is_empty()
+    {
+        return field.to_string();
+    }
     let prefix = |key: &str| match finding.field.as_str() {
         "" => format!("metadata.annotations[{key}]"),
         field => field.to_owned(),

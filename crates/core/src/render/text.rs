@@ -21,7 +21,10 @@ pub(super) fn text(
     rule: &str,
     deny_from: Option<Timestamp>,
 ) -> String {
-    let text = plain(detail, &name(dataset), &shown(rule));
+    let mut text = plain(detail, &name(dataset), &shown(rule));
+    if !text.ends_with(['.', '?', ')']) {
+        text.push('.');
+    }
     match deny_from {
         Some(from) => format!("from {} this is refused: {text}", instant(from)),
         None => text,
@@ -238,14 +241,9 @@ fn plain(detail: &Detail, r: &str, p: &str) -> String {
                 shown(error)
             )
         }
-        Detail::WorkloadUnreadable { field, what } => {
-            let at = if field.is_empty() {
-                String::new()
-            } else {
-                format!("at {field}: ")
-            };
+        Detail::WorkloadUnreadable { what, .. } => {
             format!(
-                "{at}{what}, so {p} cannot be checked. Correct it; if the API server accepts it, report a bug"
+                "{what}, so {p} cannot be checked. Correct it; if the API server accepts it, report a bug"
             )
         }
         Detail::WorkloadOpaque { reference, why } => {
