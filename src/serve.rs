@@ -48,14 +48,19 @@ pub enum Error {
 /// If it cannot start, or a part of it ends.
 pub fn run(options: ServeOptions) -> Result<(), Error> {
     log_to_stderr(options.log_format);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Start)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Start)?;
     runtime.block_on(serve(options))
 }
 
 /// Diagnostics go to standard error; standard output belongs to the decision log.
 fn log_to_stderr(format: LogFormat) {
     let filter = EnvFilter::try_from_env("DATAGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info,kube=warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
     // An earlier subscriber is a test's, and stays.
     let _ = match format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
@@ -73,9 +78,16 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
 
     let fetch = KubeFetch::new(client.clone(), live::Config::default(), metrics.live.clone());
     let log = DecisionLog::to(io::stdout()).map_err(Error::Start)?;
-    let mode = if options.observe { Mode::Observe } else { Mode::Enforce };
+    let mode = if options.observe {
+        Mode::Observe
+    } else {
+        Mode::Enforce
+    };
     let admission = Admission::new(index.worlds(), fetch, clock.clone(), metrics.clone(), log, mode);
-    let files = CertFiles { cert: options.tls_cert, key: options.tls_key };
+    let files = CertFiles {
+        cert: options.tls_cert,
+        key: options.tls_key,
+    };
     let certs = Certs::new(files, clock.clone(), metrics.clone());
     let listeners = Listeners::bind(options.listen, options.admin_listen).await?;
     let status = status::Config {
@@ -88,9 +100,30 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
     let signals = signals().map_err(Error::Start)?;
     let snapshots = index.snapshots();
     let mut parts: JoinSet<&'static str> = JoinSet::new();
-    parts.spawn(named("index", index::run(index, index::Config::default(), client.clone(), told.clone())));
-    parts.spawn(named("status", status::run(status, client, snapshots, clock, metrics.status.clone(), told.clone())));
-    let serving = server::serve(server::Config::default(), listeners, certs, admission, readiness, metrics, signals);
+    parts.spawn(named(
+        "index",
+        index::run(index, index::Config::default(), client.clone(), told.clone()),
+    ));
+    parts.spawn(named(
+        "status",
+        status::run(
+            status,
+            client,
+            snapshots,
+            clock,
+            metrics.status.clone(),
+            told.clone(),
+        ),
+    ));
+    let serving = server::serve(
+        server::Config::default(),
+        listeners,
+        certs,
+        admission,
+        readiness,
+        metrics,
+        signals,
+    );
     tracing::info!(listen = %options.listen, admin = %options.admin_listen, version = env!("CARGO_PKG_VERSION"), "datagate runs");
     tokio::select! {
         served = serving => served?,
@@ -106,7 +139,9 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
 /// A client for the cluster of the kubeconfig, or the one this runs in. It does not retry by itself: whoever asks
 /// knows for how long an answer is worth having.
 async fn client() -> Result<Client, Error> {
-    let mut config = kube::Config::infer().await.map_err(|error| Error::Config(Box::new(error)))?;
+    let mut config = kube::Config::infer()
+        .await
+        .map_err(|error| Error::Config(Box::new(error)))?;
     config.default_retry = false;
     Client::try_from(config).map_err(|error| Error::Client(Box::new(error)))
 }

@@ -1,6 +1,6 @@
 //! The answer to a request: what kubectl, GitOps tools and the audit log show of a decision.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::{cut, instant, shown, text};
 
@@ -160,14 +160,21 @@ fn causes(decision: &Decision, denied: &[&Finding], uid: &str) -> Vec<Cause> {
 
 /// One cause for all policies that say the same.
 fn merged(findings: &[&Finding]) -> Vec<Cause> {
-    let same = |a: &Finding, b: &Finding| {
-        a.detail == b.detail && a.dataset == b.dataset && a.field == b.field && a.deny_from == b.deny_from
-    };
     let mut groups: Vec<(&Finding, Vec<String>)> = Vec::new();
+    let mut known = HashMap::new();
     for finding in findings {
-        match groups.iter_mut().find(|(first, _)| same(first, finding)) {
-            Some((_, rules)) => rules.push(finding.rule()),
-            None => groups.push((finding, vec![finding.rule()])),
+        let says = (
+            &finding.detail,
+            &finding.dataset,
+            &finding.field,
+            finding.deny_from,
+        );
+        let group = *known.entry(says).or_insert_with(|| {
+            groups.push((finding, Vec::new()));
+            groups.len().saturating_sub(1)
+        });
+        if let Some((_, rules)) = groups.get_mut(group) {
+            rules.push(finding.rule());
         }
     }
     let cause = |(finding, rules): (&Finding, Vec<String>)| {
