@@ -187,7 +187,7 @@ in_force() {
 until_true "the status of the policy says so" in_force
 show kubectl get dsp,dsr
 
-section "What stays: one line for each decision, here the last one, with line breaks for reading"
+section "What stays: one line for each decision; here that on the Pod, with line breaks for reading"
 refused_pod() { grep '"decision":"Denied".*"kind":"Pod"' "$work/decisions.jsonl" >"$work/out"; }
 until_true "the decision is logged" refused_pod
 head -n 1 "$work/out" | sed -E 's/,"(object|user|policies|datasets|findings|message)"/,\n "\1"/g' | indent
