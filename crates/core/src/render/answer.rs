@@ -217,12 +217,18 @@ pub fn field(finding: &Finding) -> String {
     }
 }
 
+/// A cause as a warning: without its field if both do not fit.
 fn warning(cause: &Cause) -> String {
     let text = cause
         .message
         .split_once(": ")
         .map_or(cause.message.as_str(), |(_, text)| text);
-    fit(&format!("{}: {text}", cause.field))
+    let full = format!("{}: {text}", cause.field);
+    if full.chars().count() <= MAX_WARNING {
+        full
+    } else {
+        fit(text)
+    }
 }
 
 fn notice_text(notice: &Notice) -> String {
@@ -258,14 +264,17 @@ fn notice_text(notice: &Notice) -> String {
     }
 }
 
-/// A warning that the API server keeps.
+/// A warning that the API server keeps. What is too long loses its middle, never its reason.
 fn fit(text: &str) -> String {
-    let shorter: String = text.chars().take(MAX_WARNING.saturating_sub(3)).collect();
-    if shorter.len() < text.len() && text.chars().count() > MAX_WARNING {
-        format!("{shorter}...")
-    } else {
-        text.to_owned()
+    if text.chars().count() <= MAX_WARNING {
+        return text.to_owned();
     }
+    let (text, reason) = text.rsplit_once(" [").unwrap_or((text, ""));
+    let kept = MAX_WARNING
+        .saturating_sub(reason.chars().count())
+        .saturating_sub("... [".len());
+    let start: String = text.chars().take(kept).collect();
+    format!("{start}... [{reason}")
 }
 
 fn audit(decision: &Decision, uid: &str) -> Vec<(&'static str, String)> {
