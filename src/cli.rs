@@ -35,6 +35,8 @@ pub enum Command {
     ///
     /// Exit status: 0 if all are admitted (warnings allowed), 1 if at least one is refused, 2 if it cannot be told.
     Check(check::Check),
+    /// Run the webhook.
+    Serve(Box<serve::Serve>),
 }
 
 /// How it ended, if it did what was asked.
@@ -58,6 +60,12 @@ pub enum Error {
     /// The CRDs cannot be made.
     #[error(transparent)]
     Crd(#[from] datagate_api::crd::Error),
+    /// A flag of the server says nothing sensible.
+    #[error(transparent)]
+    Flag(#[from] serve::FlagError),
+    /// The server did not start, or ended.
+    #[error(transparent)]
+    Serve(#[from] crate::serve::Error),
 }
 
 impl From<Vec<Bad>> for Error {
@@ -78,12 +86,12 @@ fn list(bad: &[Bad]) -> String {
 /// Runs what the command line asks for, and says how it went.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let mut out = io::BufWriter::new(io::stdout().lock());
-    let mut err = io::stderr().lock();
-    let done = match cli.command {
-        Command::Crds => crds(&mut out),
-        Command::Check(check) => check.run(&mut out, &mut err),
+    let stdout = || io::BufWriter::new(io::stdout().lock());
+    let done = match Cli::parse().command {
+        Command::Crds => crds(&mut stdout()),
+        Command::Check(check) => check.run(&mut stdout(), &mut io::stderr().lock()),
+        // Standard output belongs to the decision log.
+        Command::Serve(serve) => run_server(*serve),
     };
     match done {
         Ok(Done::Fine) => ExitCode::SUCCESS,
@@ -92,10 +100,15 @@ pub fn main() -> ExitCode {
         Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             // If even that cannot be written there is nobody to tell.
-            let _ = writeln!(err, "{error}");
+            let _ = writeln!(io::stderr().lock(), "{error}");
             ExitCode::from(2)
         }
     }
+}
+
+fn run_server(serve: serve::Serve) -> Result<Done, Error> {
+    crate::serve::run(serve.options()?)?;
+    Ok(Done::Fine)
 }
 
 fn crds(out: &mut dyn Write) -> Result<Done, Error> {

@@ -8,4 +8,7 @@ pub mod cli;
 pub mod index;
 pub mod live;
 pub mod metrics;
+pub mod serve;
 pub mod server;
+pub mod status;
+pub mod stop;

@@ -3,6 +3,8 @@
 //! Every label has a bounded set of values that is known at compile time: nothing a client sends becomes a
 //! label. What the request path touches is held as a ready handle, so that counting is one atomic addition.
 
+mod cluster;
+
 use std::fmt;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -12,6 +14,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+pub use self::cluster::{FetchOutcome, IndexMetrics, LiveMetrics, StatusMetrics};
 
 /// The media type of what [`Metrics::encode`] writes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -29,6 +33,12 @@ pub struct Metrics {
     registry: Registry,
     /// The server's own families.
     pub server: ServerMetrics,
+    /// What is known of the cluster.
+    pub index: IndexMetrics,
+    /// What decisions ask the API server for.
+    pub live: LiveMetrics,
+    /// The writer of status.
+    pub status: StatusMetrics,
     /// Decisions made, by what was submitted and how it was decided.
     pub decisions: Family<DecisionLabels, Counter>,
     /// Findings told, by reason and by what the policy does about them.
@@ -137,9 +147,15 @@ impl Metrics {
         let findings = Family::<FindingLabels, Counter>::default();
         registry.register("findings", "Findings told", findings.clone());
         let server = ServerMetrics::new(&mut registry);
+        let index = IndexMetrics::new(&mut registry);
+        let live = LiveMetrics::new(&mut registry);
+        let status = StatusMetrics::new(&mut registry);
         Self {
             registry,
             server,
+            index,
+            live,
+            status,
             decisions,
             findings,
         }

@@ -7,9 +7,13 @@
     clippy::indexing_slicing
 )]
 
+mod api;
 mod cli;
 mod client;
 mod pki;
 mod rig;
 
+mod index;
+mod live;
 mod server;
+mod status;

@@ -14,7 +14,9 @@ mod policy;
 mod text;
 
 pub use answer::{Answer, Cause, DECISION_ID, answer, decision_id, field, refusal};
-pub use policy::{paused_regions, summary};
+pub use policy::{
+    Ready, ancestry, not_accepted, paused_regions, ready, record_not_accepted, reviews, summary,
+};
 
 /// At most this many characters of a user's own text.
 const MAX_SHOWN: usize = 60;

@@ -1,4 +1,4 @@
-//! `datagate-env`: builds the control plane's programs, says where they are, or runs a command in one.
+//! `datagate-env`: builds the control plane's programs, says where they are, makes a certificate, or runs a command in one.
 
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use clap::{Parser, Subcommand};
-use datagate_env::{Binaries, ControlPlane, Error, Options};
+use datagate_env::{Binaries, ControlPlane, Error, Options, ServerCert};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// How long a command that got the same Ctrl-C as we may take to end by itself.
@@ -29,6 +29,13 @@ enum Action {
     Build,
     /// Print the folder that built programs are kept in.
     Path,
+    /// Write a certificate for a server (`tls.crt`, `tls.key`) and its authority (`ca.crt`) into a folder.
+    Cert {
+        /// The host name or address that the server is called by.
+        name: String,
+        /// The folder; made if it does not exist.
+        dir: PathBuf,
+    },
     /// Start a control plane, run a command with KUBECONFIG and kubectl and helm in its PATH, stop.
     Run {
         /// The command and its arguments, after `--`.
@@ -58,6 +65,10 @@ fn act(action: Action) -> Result<ExitCode, Error> {
         }
         Action::Path => {
             print(&Binaries::cache_dir()?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Cert { name, dir } => {
+            ServerCert::write_new(&dir, &[&name])?;
             Ok(ExitCode::SUCCESS)
         }
         Action::Run { command } => run(&command),

@@ -20,6 +20,21 @@ pub struct ServerCert {
     pub key_pem: String,
 }
 
+impl ServerCert {
+    /// Makes an authority and a certificate for a server under these names and addresses, and writes `ca.crt`,
+    /// `tls.crt` and `tls.key` into a folder.
+    ///
+    /// # Errors
+    ///
+    /// When a name cannot stand in a certificate, or a file cannot be written.
+    pub fn write_new(dir: &Path, names: &[&str]) -> Result<(), Error> {
+        let pki = Pki::authority(dir)?;
+        let cert = pki.server(names)?;
+        pki.write("tls.crt", &cert.cert_pem)?;
+        pki.write("tls.key", &cert.key_pem)
+    }
+}
+
 /// The authority of a control plane, with what it has issued as files in one folder.
 pub(crate) struct Pki {
     dir: PathBuf,
@@ -36,8 +51,8 @@ impl std::fmt::Debug for Pki {
 }
 
 impl Pki {
-    /// Makes the authority, the API server's certificate and the key that signs service account tokens.
-    pub(crate) fn create(dir: &Path) -> Result<Self, Error> {
+    /// Makes an authority.
+    pub(crate) fn authority(dir: &Path) -> Result<Self, Error> {
         fs::create_dir_all(dir).map_err(Error::io("make", dir))?;
         let mut ca = CertificateParams::new(Vec::new())?;
         ca.distinguished_name.push(DnType::CommonName, "datagate-env");
@@ -51,7 +66,12 @@ impl Pki {
             issuer: Issuer::new(ca, key),
         };
         pki.write("ca.crt", &pki.ca_pem)?;
+        Ok(pki)
+    }
 
+    /// Makes the authority, the API server's certificate and the key that signs service account tokens.
+    pub(crate) fn create(dir: &Path) -> Result<Self, Error> {
+        let pki = Self::authority(dir)?;
         let server = pki.server(&["localhost", "kubernetes", "kubernetes.default.svc", "127.0.0.1"])?;
         pki.write("apiserver.crt", &server.cert_pem)?;
         pki.write("apiserver.key", &server.key_pem)?;

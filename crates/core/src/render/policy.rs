@@ -1,8 +1,10 @@
 //! What a policy's status says of it.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 
 use super::{cut, window};
+use crate::dataset::Ancestry;
 use crate::policy::{Entry, Match, Policy};
 use crate::region::Region;
 use crate::vocabulary::Action;
@@ -87,6 +89,95 @@ pub fn paused_regions(policy: &Policy, now: Timestamp) -> Vec<Region> {
     regions.sort();
     regions.dedup();
     regions
+}
+
+/// Whether a policy is in force as its owner means it, for the condition `Ready`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "a variant's doc says what its fields are")]
+pub enum Ready<'a> {
+    /// Decisions are made by it.
+    Enforced,
+    /// The newest version cannot be read.
+    NotAccepted,
+    /// The webhook configuration of this name does not exist.
+    WebhookMissing { name: &'a str },
+    /// Whether it exists could not be found out.
+    WebhookUnknown { name: &'a str },
+    /// The server only observes.
+    ObserveMode,
+    /// Namespaces that it governs and the API server does not ask about: some of their names, and how many there are.
+    NamespacesNotCovered { names: &'a [Box<str>], count: usize },
+}
+
+/// What the condition `Ready` says.
+#[must_use]
+pub fn ready(ready: Ready<'_>) -> String {
+    match ready {
+        Ready::Enforced => "Workloads are decided by this version.".to_owned(),
+        Ready::NotAccepted => "This version cannot be read; see Accepted.".to_owned(),
+        Ready::WebhookMissing { name } => format!(
+            "The ValidatingWebhookConfiguration {name} does not exist, so the API server asks nobody and admits \
+             everything. Install the chart again."
+        ),
+        Ready::WebhookUnknown { name } => format!(
+            "Cannot see whether the ValidatingWebhookConfiguration {name} exists. Allow datagate to get it; its log has the error."
+        ),
+        Ready::ObserveMode => {
+            "The server only observes: Deny acts as Audit. Set the chart's mode to Enforce.".to_owned()
+        }
+        Ready::NamespacesNotCovered { names, count } => {
+            let more = match count.saturating_sub(names.len()) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let (namespaces, lack) = match count {
+                1 => ("namespace", "lacks"),
+                _ => ("namespaces", "lack"),
+            };
+            format!(
+                "{count} governed {namespaces} {lack} the label datagate.dev/workloads: All, so plain workloads there are not seen: {}{more}.",
+                names.join(", ")
+            )
+        }
+    }
+}
+
+/// What the condition `Accepted` says of a policy that cannot be read; `in_force`: an older version is.
+#[must_use]
+pub fn not_accepted(error: &str, in_force: bool) -> String {
+    let meanwhile = if in_force {
+        "The last version that could be read stays in force."
+    } else {
+        "Workloads that it reaches are refused until it can be read."
+    };
+    format!("{error}. {meanwhile}")
+}
+
+/// What the condition `Accepted` says of a record that cannot be read.
+#[must_use]
+pub fn record_not_accepted(error: &str) -> String {
+    format!("{error}. Workloads that use it are refused until it can be read.")
+}
+
+/// What the condition `Accepted` says of a record with a broken ancestry.
+#[must_use]
+pub fn ancestry(parent: &str, ancestry: Ancestry) -> String {
+    let parent = super::shown(parent);
+    match ancestry {
+        Ancestry::Missing => format!("It is derived from {parent}, which has no DatasetRecord. Add one."),
+        Ancestry::Unreadable => {
+            format!(
+                "It is derived from {parent}, whose record cannot be read: kubectl describe dsr {parent}."
+            )
+        }
+        Ancestry::Cycle => format!("It is derived from itself by way of {parent}. Correct derivedFrom."),
+    }
+}
+
+/// What the condition `ReviewDue` says: the pauses that were to be looked at again, or else the next one.
+#[must_use]
+pub fn reviews<'a>(pauses: impl Iterator<Item = (&'a str, Date)>) -> String {
+    cut(pauses.map(|(name, by)| format!("{name} by {by}")), 4)
 }
 
 /// "GenerativeAITraining on UserData of people in EEA, GB, CH".

@@ -22,7 +22,10 @@ pub(super) fn text(
     rule: &str,
     deny_from: Option<Timestamp>,
 ) -> String {
-    let text = plain(detail, &name(dataset), &shown(rule));
+    let mut text = plain(detail, &name(dataset), &shown(rule));
+    if !text.ends_with(['.', '?', ')']) {
+        text.push('.');
+    }
     match deny_from {
         Some(from) => format!("from {} this is refused: {text}", instant(from)),
         None => text,

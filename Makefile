@@ -1,0 +1,66 @@
+# The front door of the repository. `make` lists the targets; CI runs `make verify`.
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+ENV := $(CARGO) run --quiet --package datagate-env --
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List these targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: check-tools ## See it work, end to end, on a real Kubernetes API server
+	$(CARGO) build --quiet --package datagate --package datagate-env
+	@DATAGATE_BIN=$(abspath $(TARGET))/debug $(ENV) run -- examples/demo/run.sh
+
+.PHONY: test
+test: check-tools ## Run all tests, those on a real API server included
+	$(CARGO) test --workspace
+
+.PHONY: verify
+verify: check-tools ## Do what CI does: formatting, lints, docs, generated files, all tests, the chart
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --no-deps --workspace --exclude datagate-api
+	@# Docs of API fields are text for `kubectl explain`, where brackets are YAML lists and no links.
+	RUSTDOCFLAGS="--deny warnings --allow rustdoc::broken_intra_doc_links" $(CARGO) doc --no-deps --package datagate-api
+	$(CARGO) test --workspace
+	@$(MAKE) --no-print-directory verify-chart verify-examples demo
+	@printf 'verified: all is well\n'
+
+.PHONY: verify-chart
+verify-chart: check-tools ## Lint the chart in each of its modes
+	@helm=$$($(ENV) build | grep '/helm$$') && set -e && \
+	for set in mode=Enforce mode=Observe webhook.url=https://datagate.example.com/validate; do \
+		echo "helm lint charts/datagate --strict --set $$set"; \
+		"$$helm" lint charts/datagate --strict --quiet --set "$$set"; \
+	done
+
+.PHONY: verify-examples
+verify-examples: check-tools ## Hold the example policies to what they claim
+	$(CARGO) build --quiet --package datagate
+	@DATAGATE_BIN=$(abspath $(TARGET))/debug examples/check.sh
+
+.PHONY: bench
+bench: check-tools ## Run the benchmarks
+	$(CARGO) bench --workspace
+
+.PHONY: generate
+generate: check-tools ## Write what is made from the code: CRDs, their copies in the chart, docs/reasons.md
+	DATAGATE_UPDATE=1 $(CARGO) test --quiet --package datagate-api --test generated
+	DATAGATE_UPDATE=1 $(CARGO) test --quiet --package datagate --test generated
+
+.PHONY: update-cases
+update-cases: check-tools ## Write the expectations of tests/cases anew; read the difference before you commit it
+	DATAGATE_UPDATE=1 $(CARGO) test --quiet --package datagate --test cases
+
+.PHONY: check-tools
+check-tools: ## Say what has to be installed, if anything
+	@missing=; \
+	command -v $(CARGO) >/dev/null || { missing=1; echo "cargo is missing: install Rust 1.95 or newer (https://rustup.rs)"; }; \
+	command -v cc >/dev/null || { missing=1; echo "cc is missing: install a C compiler (the TLS library is built with it)"; }; \
+	command -v go >/dev/null || [ -n "$$KUBEBUILDER_ASSETS" ] || { missing=1; \
+		echo "go is missing: install Go 1.26 or newer (https://go.dev/dl); the API server of the tests is built with it, once"; }; \
+	[ -z "$$missing" ]

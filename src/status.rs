@@ -1,0 +1,96 @@
+//! What datagate makes of policies and records, written back to them for people to read.
+//!
+//! One replica writes, elected by a Lease; deciding never depends on it. A status is computed from the same snapshot
+//! that decisions are made against, and again at each moment in time at which a policy changes by itself, and is sent
+//! only if it differs from what the object has.
+
+mod compute;
+mod facts;
+mod known;
+mod lease;
+mod writer;
+
+use std::time::Duration;
+
+use kube::Client;
+use tokio::sync::watch;
+
+use crate::index::Snapshots;
+use crate::metrics::StatusMetrics;
+use crate::server::WallClock;
+use crate::stop::Stop;
+
+pub use self::compute::{Coverage, Survey, policy_status, record_status};
+pub use self::facts::{Facts, Webhook};
+pub use self::lease::{Election, Step};
+
+/// Where and how status is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The namespace of the Lease: datagate's own.
+    pub namespace: String,
+    /// The name of the Lease. Default `datagate`.
+    pub lease: String,
+    /// Who this replica is. Default: host name and a random number.
+    pub identity: String,
+    /// The ValidatingWebhookConfiguration that must exist for a policy to be ready; none: not looked for.
+    pub webhook: Option<String>,
+    /// Whether the server only observes.
+    pub observe: bool,
+    /// Namespaces that the webhook is never asked about, so that a policy need not cover them.
+    pub excluded_namespaces: Vec<String>,
+    /// How long a lease lasts. Default 15 s.
+    pub lease_duration: Duration,
+    /// How often it is renewed. Default 5 s.
+    pub renew: Duration,
+    /// How long changes are collected. Default 100 ms.
+    pub debounce: Duration,
+    /// How often the webhook configuration is looked at. Default 10 s.
+    pub look: Duration,
+    /// How often everything that was written is read again, in case somebody changed it. Default 10 min.
+    pub resync: Duration,
+}
+
+impl Config {
+    /// The usual times.
+    #[must_use]
+    pub fn new(namespace: impl Into<String>) -> Self {
+        let namespace = namespace.into();
+        Self {
+            excluded_namespaces: vec!["kube-system".to_owned(), namespace.clone()],
+            namespace,
+            lease: "datagate".to_owned(),
+            identity: lease::identity(),
+            webhook: None,
+            observe: false,
+            lease_duration: Duration::from_secs(15),
+            renew: Duration::from_secs(5),
+            debounce: Duration::from_millis(100),
+            look: Duration::from_secs(10),
+            resync: Duration::from_secs(600),
+        }
+    }
+}
+
+/// Writes status whenever this replica is elected, until it is told to stop. Whatever fails is tried again.
+pub async fn run(
+    config: Config,
+    client: Client,
+    snapshots: Snapshots,
+    clock: WallClock,
+    metrics: StatusMetrics,
+    stop: Stop,
+) {
+    let (elected, leading) = watch::channel(None);
+    // The lease outlives the writer by a moment, so that nobody writes without it.
+    let election = lease::run(
+        &config,
+        client.clone(),
+        clock.clone(),
+        elected,
+        metrics.clone(),
+        stop.clone(),
+    );
+    let writing = writer::run(&config, client, snapshots, clock, leading, metrics, stop);
+    futures::join!(election, writing);
+}
