@@ -222,7 +222,7 @@ fn a_report_has_this_shape() {
           "entry": "eea",
           "dataset": "posts-de",
           "field": "metadata.annotations[datagate.dev/datasets]",
-          "message": "posts-de has people in DE; member-data/eea pauses EEA until further notice. Use a dataset without these regions"
+          "message": "posts-de has people in DE; member-data/eea pauses EEA until further notice. Use a dataset without these regions."
         }
       ],
       "warnings": []
