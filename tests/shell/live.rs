@@ -48,7 +48,7 @@ async fn objects_and_namespaces_are_brought_or_their_absence() {
         "/apis/batch/v1/namespaces/team/jobs/forbidden",
         Instead::Status(403),
     );
-    let live = KubeFetch::new(api.client(), Config::default(), Metrics::new().live.clone());
+    let live = KubeFetch::new(api.client(), Config::default(), Metrics::new().live);
     let needs = [
         job("train", "u1"),
         job("train", "u2"),
@@ -118,7 +118,7 @@ async fn a_failure_is_an_answer_only_for_a_moment_and_nothing_is_tried_twice() {
     let api = Api::new();
     api.put(JOBS, stored("train", "u1"));
     api.instead(JOBS, Instead::Status(503));
-    let live = KubeFetch::new(api.client(), Config::default(), Metrics::new().live.clone());
+    let live = KubeFetch::new(api.client(), Config::default(), Metrics::new().live);
     let need = job("train", "u1");
     for _ in 0..100 {
         let fetched = fetch(&live, std::slice::from_ref(&need)).await;
@@ -136,7 +136,7 @@ async fn silence_ends_at_the_deadline_and_is_not_remembered() {
     let api = Api::new();
     api.put(JOBS, stored("train", "u1"));
     api.instead(JOBS, Instead::Silence);
-    let live = KubeFetch::new(api.client(), Config::default(), Metrics::new().live.clone());
+    let live = KubeFetch::new(api.client(), Config::default(), Metrics::new().live);
     let needs = [job("train", "u1"), job("other", "u1")];
     let begun = Instant::now();
     let fetched = fetch(&live, &needs).await;
@@ -189,7 +189,7 @@ async fn look_ups_are_bounded_per_namespace_and_in_all() {
     };
     for (namespaces, most_wanted) in [(1, 3), (4, 5)] {
         let (client, counts) = slow(10);
-        let live = KubeFetch::new(client, config.clone(), Metrics::new().live.clone());
+        let live = KubeFetch::new(client, config.clone(), Metrics::new().live);
         let needs: Vec<Need> = (0..30).map(|i| in_namespace(i % namespaces, i)).collect();
         let fetched = fetch(&live, &needs).await;
         let [_, most, all] = &*counts;
@@ -207,7 +207,7 @@ async fn look_ups_are_bounded_per_namespace_and_in_all() {
 #[tokio::test(start_paused = true)]
 async fn many_who_want_the_same_at_once_ask_little() {
     let (client, counts) = slow(10);
-    let live = KubeFetch::new(client, Config::default(), Metrics::new().live.clone());
+    let live = KubeFetch::new(client, Config::default(), Metrics::new().live);
     let need = job("train", "u");
     let all = (0..500).map(|_| fetch(&live, std::slice::from_ref(&need)));
     for fetched in futures::future::join_all(all).await {
@@ -224,7 +224,7 @@ async fn an_object_that_is_too_large_is_unreachable() {
     };
     for (bytes, expected) in [(900, None), (1000, Some(Absence::Unreachable))] {
         let (client, _) = slow(bytes);
-        let live = KubeFetch::new(client, config.clone(), Metrics::new().live.clone());
+        let live = KubeFetch::new(client, config.clone(), Metrics::new().live);
         let need = job("train", "u");
         let fetched = fetch(&live, std::slice::from_ref(&need)).await;
         assert_eq!(fetched.object(&need).unwrap().err(), expected, "{bytes}");
