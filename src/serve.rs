@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing_subscriber::EnvFilter;
 
@@ -36,6 +37,9 @@ pub enum Error {
     /// The ports could not be served.
     #[error(transparent)]
     Server(#[from] server::Error),
+    /// A second signal came while requests were still answered.
+    #[error("stopped at once by a second signal; requests that were being answered are lost")]
+    Aborted,
     /// A part that runs for ever ended by itself.
     #[error("a part of the server ended: {0}. This is a bug: please report it")]
     Ended(String),
@@ -96,8 +100,8 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
         ..status::Config::new(options.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE))
     };
 
+    let (first, second) = signals().map_err(Error::Start)?;
     let (stopper, told) = stop();
-    let signals = signals().map_err(Error::Start)?;
     let snapshots = index.snapshots();
     let mut parts: JoinSet<&'static str> = JoinSet::new();
     parts.spawn(named(
@@ -115,20 +119,17 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
             told.clone(),
         ),
     ));
-    let serving = server::serve(
-        server::Config::default(),
-        listeners,
-        certs,
-        admission,
-        readiness,
-        metrics,
-        signals,
-    );
+    let config = server::Config {
+        drain_delay: options.drain_delay,
+        ..server::Config::default()
+    };
+    let serving = server::serve(config, listeners, certs, admission, readiness, metrics, first);
     tracing::info!(listen = %options.listen, admin = %options.admin_listen, version = env!("CARGO_PKG_VERSION"), "datagate runs");
     tokio::select! {
         served = serving => served?,
         // The index and the status run for ever; without the index decisions would silently grow old.
         ended = ended(&mut parts, told) => return Err(Error::Ended(ended)),
+        () = second => return Err(Error::Aborted),
     }
     stopper.stop();
     while parts.join_next().await.is_some() {}
@@ -163,14 +164,26 @@ async fn ended(parts: &mut JoinSet<&'static str>, mut told: Stop) -> String {
     }
 }
 
-/// Ready at the first SIGTERM or SIGINT.
-fn signals() -> io::Result<impl Future<Output = ()>> {
+/// Ready at the first SIGTERM or SIGINT, and at the second.
+fn signals() -> io::Result<(impl Future<Output = ()>, impl Future<Output = ()>)> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
+    let (heard, count) = watch::channel(0_u8);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+            heard.send_modify(|count| *count = count.saturating_add(1));
         }
-    })
+    });
+    let at = |wanted: u8| {
+        let mut count = count.clone();
+        async move {
+            // An error means that nothing can be heard any more.
+            let _ = count.wait_for(|count| *count >= wanted).await;
+        }
+    };
+    Ok((at(1), at(2)))
 }

@@ -46,6 +46,7 @@ fail() {
 prompt() {
   local word line=
   for word in "$@"; do
+    word=${word//$work\//}
     [[ $word =~ ^[A-Za-z0-9_./:=,@%+-]+$ ]] || word="'$word'"
     line+=" $word"
   done
@@ -80,7 +81,7 @@ refused() {
 }
 
 # The reasons in a refusal, each once.
-reasons() { grep -o '\[[A-Z][A-Za-z]*\]$' | tr -d '[]' | sort -u | xargs; }
+reasons() { { grep -o '\[[A-Z][A-Za-z]*\]$' || true; } | tr -d '[]' | sort -u | xargs; }
 
 # Looks again and again until a command succeeds.
 until_true() {
@@ -94,7 +95,7 @@ until_true() {
 }
 
 # Nothing is stored by a dry run, but all webhooks are asked.
-would_be_refused_for() { kubectl create --dry-run=server -f "$1" 2>&1 | reasons | grep -qx "$2"; }
+would_be_refused_for() { [[ $({ kubectl create --dry-run=server -f "$1" 2>&1 || true; } | reasons) == "$2" ]]; }
 would_be_admitted() { kubectl create --dry-run=server -f "$1" >/dev/null 2>&1; }
 exists() { [[ -n $("$@" --output=name 2>/dev/null) ]]; }
 
@@ -109,8 +110,11 @@ free_port() {
 section "Install: custom resources, roles and the webhook configuration"
 port=$(free_port)
 "$bin/datagate-env" cert 127.0.0.1 "$work/tls"
-show helm install datagate charts/datagate --namespace datagate-system --create-namespace --hide-notes \
-  --set "webhook.url=https://127.0.0.1:$port/validate" --set-file "webhook.caBundle=$work/tls/ca.crt"
+install=(helm install datagate charts/datagate --namespace datagate-system --create-namespace
+  --set "webhook.url=https://127.0.0.1:$port/validate" --set-file "webhook.caBundle=$work/tls/ca.crt")
+prompt "${install[@]}"
+"${install[@]}" >"$work/out" 2>&1 || { indent <"$work/out"; fail "this command should have succeeded"; }
+grep '^STATUS' "$work/out" | indent
 
 say ""
 say "The server runs as a process beside the cluster, with the rights of the chart's service account and no others."
@@ -119,7 +123,7 @@ kubectl config view --raw --flatten >"$work/kubeconfig"
 kubectl --kubeconfig "$work/kubeconfig" config set-credentials datagate --token="$token" >/dev/null
 kubectl --kubeconfig "$work/kubeconfig" config set-context --current --user=datagate >/dev/null
 serve=(datagate serve "--listen=127.0.0.1:$port" "--admin-listen=127.0.0.1:0" "--tls-cert=$work/tls/tls.crt"
-  "--tls-key=$work/tls/tls.key" --namespace=datagate-system --webhook-name=datagate)
+  "--tls-key=$work/tls/tls.key" --namespace=datagate-system --webhook-name=datagate --log-format=text)
 prompt "${serve[@]}"
 KUBECONFIG=$work/kubeconfig "$bin/${serve[0]}" "${serve[@]:1}" >"$work/decisions.jsonl" 2>"$work/server.log" &
 server=$!
@@ -151,7 +155,7 @@ admitted $demo/jobs/ordinary.yaml
 
 section "A CronJob on data that was filtered beforehand: admitted, and so are its Job and its Pod"
 admitted $demo/jobs/nightly.yaml
-nightly_pod() { kubectl get pods --namespace ml --output=name | grep -q '^pod/nightly-'; }
+nightly_pod() { kubectl get pods --namespace ml --output=name | grep '^pod/nightly-' >/dev/null; }
 until_true "the CronJob has made a Pod" nightly_pod
 show kubectl get cronjobs,jobs,pods --namespace ml
 kubectl delete cronjob nightly --namespace ml >/dev/null
@@ -170,14 +174,22 @@ until_true "the new pause is in force" would_be_refused_for $demo/jobs/no-filter
 pod=$(kubectl get pods --namespace ml --selector batch.kubernetes.io/job-name=finetune --output=name)
 say "The Job wants two completions. There is no node here, so we say in its place that the first Pod has finished:"
 show kubectl patch "$pod" --namespace ml --subresource=status --patch='{"status": {"phase": "Succeeded"}}'
-next_pod_refused() { kubectl events --namespace ml --for job/finetune 2>/dev/null | grep -q 'FailedCreate.*RegionPaused'; }
+next_pod_refused() { kubectl events --namespace ml --for job/finetune 2>/dev/null | grep 'FailedCreate.*RegionPaused' >/dev/null; }
 until_true "the next Pod is refused" next_pod_refused
 show kubectl events --namespace ml --for job/finetune
 
 section "What stands"
+in_force() {
+  local path='{.metadata.generation}={.status.observedGeneration} {.status.conditions[?(@.type=="Ready")].status}'
+  [[ $(kubectl get dsp member-data --output "jsonpath=$path") =~ ^([0-9]+)=([0-9]+)\ True$ ]] &&
+    [[ ${BASH_REMATCH[1]} == "${BASH_REMATCH[2]}" ]]
+}
+until_true "the status of the policy says so" in_force
 show kubectl get dsp,dsr
 
-section "What stays: one line for each decision"
-grep '"kind":"Pod".*RegionPaused' "$work/decisions.jsonl" | head -n 1 | indent
+section "What stays: one line for each decision; here that on the Pod, with line breaks for reading"
+refused_pod() { grep '"decision":"Denied".*"kind":"Pod"' "$work/decisions.jsonl" >"$work/out"; }
+until_true "the decision is logged" refused_pod
+head -n 1 "$work/out" | sed -E 's/,"(object|user|policies|datasets|findings|message)"/,\n "\1"/g' | indent
 
 printf '\n%sAll as expected, in %d s.%s\n' "$bold" "$SECONDS" "$off"

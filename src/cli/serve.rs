@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use datagate_core::glob::Glob;
@@ -79,6 +80,15 @@ pub struct Serve {
         default_value = "datagate"
     )]
     webhook_name: String,
+    /// For how many seconds requests are still answered after SIGTERM, until all API servers know; a second signal ends
+    /// at once.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "DATAGATE_DRAIN_DELAY",
+        default_value_t = 10
+    )]
+    drain_delay: u64,
     /// How log lines are written.
     #[arg(long, value_enum, env = "DATAGATE_LOG_FORMAT", default_value_t = LogFormat::Json)]
     log_format: LogFormat,
@@ -112,6 +122,8 @@ pub struct ServeOptions {
     pub observe: bool,
     /// The name of the webhook configuration.
     pub webhook_name: String,
+    /// For how long requests are still answered after SIGTERM.
+    pub drain_delay: Duration,
     /// How log lines are written.
     pub log_format: LogFormat,
 }
@@ -173,6 +185,7 @@ impl Serve {
             namespace: self.namespace,
             observe: self.observe,
             webhook_name: self.webhook_name,
+            drain_delay: Duration::from_secs(self.drain_delay),
             log_format: self.log_format,
         })
     }

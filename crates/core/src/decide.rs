@@ -1,5 +1,6 @@
 //! The decision: one function for the webhook, the command line, the benches and the tests.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use enumset::EnumSet;
@@ -179,6 +180,20 @@ fn data<'a>(it: &'a Use<'a>, world: &'a World) -> Data<'a> {
 
 /// That no purpose is declared is told with another finding of the policy that depended on it, or as a warning.
 fn purpose_undeclared(case: &Case<'_>, policies: &[&Arc<PolicySlot>], found: &mut Found) {
+    let mut strictest: HashMap<Box<str>, (EnumSet<Action>, Option<Timestamp>)> = HashMap::new();
+    for it in &found.list {
+        let known = strictest
+            .entry(it.policy.clone())
+            .or_insert((it.actions, it.deny_from));
+        if it.action() > known.0.iter().max() {
+            *known = (it.actions, it.deny_from);
+        }
+    }
+    // The ceiling is the namespace's, so it is the same for every policy.
+    let by_ceiling = found
+        .list
+        .iter()
+        .any(|it| matches!(it.detail, Detail::PurposeAboveCeiling { .. }));
     for policy in policies.iter().filter_map(|slot| slot.policy.as_deref()) {
         let depends = |data: &Data<'_>| {
             let by_entry = data.facts().is_some_and(|facts| {
@@ -191,18 +206,11 @@ fn purpose_undeclared(case: &Case<'_>, policies: &[&Arc<PolicySlot>], found: &mu
                     .dataset()
                     .is_some_and(|dataset| dataset.record.permitted.is_some())
         };
-        let beside = found.list.iter().filter(|it| *it.policy == *policy.name);
-        let strictest = beside
-            .max_by_key(|it| it.action())
-            .map(|it| (it.actions, it.deny_from));
-        let ceiling = found
-            .list
-            .iter()
-            .any(|it| *it.policy == *policy.name && matches!(it.detail, Detail::PurposeAboveCeiling { .. }));
-        if !ceiling && !case.data.iter().any(depends) {
+        let beside = strictest.get(&*policy.name).copied();
+        if !by_ceiling && !case.data.iter().any(depends) {
             continue;
         }
-        let (actions, deny_from) = strictest.unwrap_or((check::weakened(policy.actions), None));
+        let (actions, deny_from) = beside.unwrap_or((check::weakened(policy.actions), None));
         found.list.push(Finding {
             policy: policy.name.clone(),
             entry: None,

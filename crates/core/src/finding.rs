@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use crate::declaration::Invalid;
 use crate::path::At;
+use crate::policy::Period;
 use crate::purpose::Purposes;
 use crate::reason::Reason;
 use crate::region::Region;
@@ -151,16 +152,10 @@ pub enum Detail {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "a variant's doc says what its fields are")]
 pub enum Because {
-    /// The time of collection.
-    Collected {
-        start: Option<jiff::civil::Date>,
-        end: Option<jiff::civil::Date>,
-    },
-    /// The time of what it tells of.
-    Content {
-        start: Option<jiff::civil::Date>,
-        end: Option<jiff::civil::Date>,
-    },
+    /// The time of collection, if the data says it, and the one that is paused.
+    Collected { said: Option<Period>, paused: Period },
+    /// The time of what it tells of, if the data says it, and the one that is paused.
+    Content { said: Option<Period>, paused: Period },
     /// Data categories; empty: the data does not say.
     Categories(EnumSet<DataCategory>),
     /// Source categories; empty: the data does not say.

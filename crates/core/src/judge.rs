@@ -1,5 +1,6 @@
 //! From a request to a verdict: what is governed, what an update changes, what a child continues; then `decide`.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -280,7 +281,10 @@ impl<'a> Judge<'a> {
         } else {
             (*identity.name).into()
         };
-        if review.operation == Operation::Update && self.unchanged(review, kind, &submission) {
+        let old = self.old(review, kind);
+        if let Some(old) = &old
+            && update::change(old, &submission) == Change::Nothing
+        {
             let policies = governing(&place.slots);
             let (outcome, ground) = (Outcome::Allowed, Ground::Unchanged);
             return Ok(Decision {
@@ -316,7 +320,9 @@ impl<'a> Judge<'a> {
         let family: Vec<(KnownKind, &Submission<'_>)> = std::iter::once((kind, &submission))
             .chain(chain.iter().map(|it| (it.kind, &it.submission)))
             .collect();
-        let policies = governed_by(&place.slots, &family);
+        // What was governed stays governed: an update cannot drop its keys and go its own way.
+        let before = old.iter().map(|old| (kind, old));
+        let policies = governed_by(&place.slots, family.iter().copied().chain(before));
         if policies.is_empty() {
             return Ok(Decision {
                 ground: Ground::OutOfScope,
@@ -330,7 +336,7 @@ impl<'a> Judge<'a> {
             &defaults,
         );
         let root = chain.last();
-        let continues = matches!(owner, Owner::Verified { start: false, .. });
+        let continues = matches!(owner, Owner::Verified { start: false, .. }) && !place.unreachable;
         let contained =
             root.filter(|root| continues && owner::contains(&root.submission, &submission, settings));
         let judged = contained.map_or(&submission, |root| &root.submission);
@@ -347,7 +353,7 @@ impl<'a> Judge<'a> {
         let mut found = decide(&subject, self.world, self.now);
         if let Some(root) = contained {
             let of_root = with_defaults(Declared::read(&root.submission.keys), &defaults);
-            let policies = governed_by(&place.slots, &[(root.kind, &root.submission)]);
+            let policies = governed_by(&place.slots, [(root.kind, &root.submission)]);
             let subject = Subject {
                 submission: &root.submission,
                 declared: &of_root,
@@ -357,7 +363,7 @@ impl<'a> Judge<'a> {
                 root: at,
             };
             let of_root = decide(&subject, self.world, self.now);
-            found.list.retain(|finding| !forgiven(finding, &of_root.list));
+            forgive(&mut found.list, &of_root.list);
         }
         if let Owner::Unverified { owner, why } = &owner {
             tell_unverified(owner, *why, &mut found.list);
@@ -372,14 +378,17 @@ impl<'a> Judge<'a> {
         Ok(decision)
     }
 
-    /// Whether an update leaves what would run as it was, and holds back what was held back.
-    fn unchanged(&self, review: &Review<'a>, kind: KnownKind, new: &Submission<'a>) -> bool {
-        let Some(Ok(old)) = review.old_object.map(|old| kind.read(old)) else {
-            return false;
-        };
+    /// What the object was before an update, if that can be read.
+    fn old(&self, review: &Review<'a>, kind: KnownKind) -> Option<Submission<'a>> {
+        let old = review
+            .old_object
+            .filter(|_| review.operation == Operation::Update)?;
         let mut paths = Paths::default();
-        let (old, _) = old.draft(&self.world.settings, &mut paths, Paths::ROOT);
-        update::change(&old, new) == Change::Nothing
+        let (old, _) = kind
+            .read(old)
+            .ok()?
+            .draft(&self.world.settings, &mut paths, Paths::ROOT);
+        Some(old)
     }
 
     fn conclude(
@@ -431,13 +440,13 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// The policies that govern any of a family: the object and its verified ancestors.
-fn governed_by<'p>(
+/// The policies that govern any of a family: the object, what it was, and its verified ancestors.
+fn governed_by<'p, 's, 'x: 's>(
     slots: &[&'p Arc<PolicySlot>],
-    family: &[(KnownKind, &Submission<'_>)],
+    family: impl IntoIterator<Item = (KnownKind, &'s Submission<'x>)>,
 ) -> Vec<&'p Arc<PolicySlot>> {
     let attributes: Vec<(bool, bool, bool)> = family
-        .iter()
+        .into_iter()
         .map(|(kind, it)| (kind.info().trains, !it.keys.is_empty(), it.accelerated()))
         .collect();
     let governed = |slot: &&&Arc<PolicySlot>| {
@@ -454,16 +463,17 @@ fn governing(slots: &[&Arc<PolicySlot>]) -> Vec<Arc<PolicySlot>> {
 
 /// What the root itself would be refused for now is forgiven to its child, but never a pause that reaches running
 /// workloads.
-fn forgiven(finding: &Finding<At>, of_root: &[Finding<At>]) -> bool {
-    let key = |it: &Finding<At>| {
+fn forgive(list: &mut Vec<Finding<At>>, of_root: &[Finding<At>]) {
+    fn key(it: &Finding<At>) -> (&str, Option<&str>, Option<&str>, Reason) {
         (
-            it.policy.clone(),
-            it.entry.clone(),
-            it.dataset.clone(),
+            &it.policy,
+            it.entry.as_deref(),
+            it.dataset.as_deref(),
             it.reason(),
         )
-    };
-    finding.pause != Some(RunningWorkloads::BlockNewPods) && of_root.iter().any(|it| key(it) == key(finding))
+    }
+    let of_root: HashSet<_> = of_root.iter().map(key).collect();
+    list.retain(|it| it.pause == Some(RunningWorkloads::BlockNewPods) || !of_root.contains(&key(it)));
 }
 
 /// A child that could not be verified inherits nothing; where that is why nothing is declared, it is told.

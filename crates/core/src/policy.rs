@@ -140,7 +140,7 @@ pub struct Match {
 }
 
 /// Days, both inclusive, in UTC. An absent end is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Period {
     /// The first day.
     pub start: Option<Date>,

@@ -27,7 +27,11 @@ pub fn check(data: &Data<'_>, findings: &mut Findings<'_>) {
                     } else {
                         "is derived from the unreadable"
                     };
-                    let error = format!("{what} {parent}").into();
+                    let error = if name == Some(&**parent) {
+                        "is derived from itself".into()
+                    } else {
+                        format!("{what} {parent}").into()
+                    };
                     findings.policy(name, data.at, Detail::DatasetUnreadable { error });
                 }
                 None => {}

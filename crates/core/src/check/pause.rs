@@ -72,19 +72,13 @@ fn detail(case: &Case<'_>, policy: &Policy, pause: &Pause, facts: &Facts) -> Det
 
 /// The most telling field by which a pause without regions matched.
 fn because(matching: &Match, facts: &Facts) -> Because {
-    if matching.collection_period.is_some() {
+    if let Some(paused) = matching.collection_period {
         let said = facts.collection_period;
-        return Because::Collected {
-            start: said.and_then(|it| it.start),
-            end: said.and_then(|it| it.end),
-        };
+        return Because::Collected { said, paused };
     }
-    if matching.content_period.is_some() {
+    if let Some(paused) = matching.content_period {
         let said = facts.content_period;
-        return Because::Content {
-            start: said.and_then(|it| it.start),
-            end: said.and_then(|it| it.end),
-        };
+        return Because::Content { said, paused };
     }
     if let Some(wanted) = matching.data_categories {
         return Because::Categories(facts.categories.unwrap_or_default() & wanted);

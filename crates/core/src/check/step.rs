@@ -3,15 +3,19 @@
 //! Missing, not first, insufficient and stale are one evaluation that keeps the best attempt. The catalogue is asked
 //! first, dataset by dataset; what it leaves open is collected over all policies and proved in one pass over the workload.
 
-use jiff::SignedDuration;
+use jiff::Timestamp;
 
 use super::{Case, Data, Findings};
+use crate::dataset::{age, believed};
 use crate::finding::{Coming, Detail, Found};
 use crate::order::{Mask, Proof};
 use crate::path::At;
 use crate::policy::{Policy, Requirement, StepRule};
 use crate::submission::{FrameId, Node, NodeId, Role, Run, Runs, Void, What};
 use crate::vocabulary::{Evidence, StepType, WorkloadScope};
+
+/// A day in nanoseconds.
+const DAY: i128 = 24 * 60 * 60 * 1_000_000_000;
 
 /// What the catalogue left open.
 #[derive(Debug, Default)]
@@ -59,28 +63,22 @@ pub fn check<'a>(
                 findings.shown(rule.step, Evidence::Catalogued);
                 continue;
             };
-            let allowed = SignedDuration::from_hours(i64::from(days).saturating_mul(24));
-            let as_of = step
-                .list_as_of
-                .filter(|at| crate::dataset::believed(*at, case.now));
-            match as_of.map(|at| (at, case.now.duration_since(at))) {
+            let allowed = i128::from(days).saturating_mul(DAY);
+            let as_of = step.list_as_of.filter(|at| believed(*at, case.now));
+            match as_of.map(|at| (at, age(at, case.now))) {
                 Some((as_of, age)) if age <= allowed => {
                     findings.shown(rule.step, Evidence::Catalogued);
-                    let end = as_of
-                        .checked_add(allowed)
-                        .ok()
-                        .filter(|_| age.as_secs() > allowed.as_secs() / 10 * 9);
-                    if let Some(from) = end {
-                        findings.notice(
-                            &requirement.entry,
-                            data.name(),
-                            from,
-                            Coming::ListAges { step: rule.step },
-                        );
+                    if age > allowed / 10 * 9
+                        && let Ok(from) =
+                            Timestamp::from_nanosecond(as_of.as_nanosecond().saturating_add(allowed))
+                    {
+                        let what = Coming::ListAges { step: rule.step };
+                        findings.notice(&requirement.entry, data.name(), from, what);
                     }
                     continue;
                 }
-                Some((_, age)) => ask.stale = Some(Some(age.as_hours() / 24)),
+                // The day that has begun counts: a list that is too old for 30 days is not 30 days old.
+                Some((_, age)) => ask.stale = Some(i64::try_from(age.saturating_add(DAY - 1) / DAY).ok()),
                 None => ask.stale = Some(None),
             }
         }

@@ -1,6 +1,6 @@
 //! The answer to a request: what kubectl, GitOps tools and the audit log show of a decision.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::{cut, instant, shown, text};
 
@@ -160,14 +160,21 @@ fn causes(decision: &Decision, denied: &[&Finding], uid: &str) -> Vec<Cause> {
 
 /// One cause for all policies that say the same.
 fn merged(findings: &[&Finding]) -> Vec<Cause> {
-    let same = |a: &Finding, b: &Finding| {
-        a.detail == b.detail && a.dataset == b.dataset && a.field == b.field && a.deny_from == b.deny_from
-    };
     let mut groups: Vec<(&Finding, Vec<String>)> = Vec::new();
+    let mut known = HashMap::new();
     for finding in findings {
-        match groups.iter_mut().find(|(first, _)| same(first, finding)) {
-            Some((_, rules)) => rules.push(finding.rule()),
-            None => groups.push((finding, vec![finding.rule()])),
+        let says = (
+            &finding.detail,
+            &finding.dataset,
+            &finding.field,
+            finding.deny_from,
+        );
+        let group = *known.entry(says).or_insert_with(|| {
+            groups.push((finding, Vec::new()));
+            groups.len().saturating_sub(1)
+        });
+        if let Some((_, rules)) = groups.get_mut(group) {
+            rules.push(finding.rule());
         }
     }
     let cause = |(finding, rules): (&Finding, Vec<String>)| {
@@ -210,12 +217,18 @@ pub fn field(finding: &Finding) -> String {
     }
 }
 
+/// A cause as a warning: without its field if both do not fit.
 fn warning(cause: &Cause) -> String {
     let text = cause
         .message
         .split_once(": ")
         .map_or(cause.message.as_str(), |(_, text)| text);
-    fit(&format!("{}: {text}", cause.field))
+    let full = format!("{}: {text}", cause.field);
+    if full.chars().count() <= MAX_WARNING {
+        full
+    } else {
+        fit(text)
+    }
 }
 
 fn notice_text(notice: &Notice) -> String {
@@ -251,14 +264,17 @@ fn notice_text(notice: &Notice) -> String {
     }
 }
 
-/// A warning that the API server keeps.
+/// A warning that the API server keeps. What is too long loses its middle, never its reason.
 fn fit(text: &str) -> String {
-    let shorter: String = text.chars().take(MAX_WARNING.saturating_sub(3)).collect();
-    if shorter.len() < text.len() && text.chars().count() > MAX_WARNING {
-        format!("{shorter}...")
-    } else {
-        text.to_owned()
+    if text.chars().count() <= MAX_WARNING {
+        return text.to_owned();
     }
+    let (text, reason) = text.rsplit_once(" [").unwrap_or((text, ""));
+    let kept = MAX_WARNING
+        .saturating_sub(reason.chars().count())
+        .saturating_sub("... [".len());
+    let start: String = text.chars().take(kept).collect();
+    format!("{start}... [{reason}")
 }
 
 fn audit(decision: &Decision, uid: &str) -> Vec<(&'static str, String)> {

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::{cut, instant, period, shown, window};
 use crate::declaration::Invalid;
 use crate::finding::{Because, Detail, Unverified};
+use crate::policy::Period;
 use crate::purpose::Purposes;
 use crate::submission::Void;
 use crate::vocabulary::{DeclarationKind, Evidence, StepType, list};
@@ -104,11 +105,18 @@ fn plain(detail: &Detail, r: &str, p: &str) -> String {
             format!("{r} was withdrawn{since}{reason}; {p} refuses it. Use {remedy}")
         }
         Detail::DigestMismatch { pinned, recorded } => {
-            let says = recorded
-                .as_ref()
-                .map_or_else(|| "has none".to_owned(), |hex| format!("says {}", short(hex)));
+            let (says, remedy) = match recorded {
+                Some(hex) => (
+                    format!("says {}", short(hex)),
+                    "The data changed: review it, then pin the new digest",
+                ),
+                None => (
+                    "has no digest".to_owned(),
+                    "Leave the digest out, or ask its owner to record it",
+                ),
+            };
             format!(
-                "{r} is pinned to {}, the record {says} ({p}). The data changed: review it, then pin the new digest",
+                "{r} is pinned to {}, the record {says} ({p}). {remedy}",
                 short(pinned)
             )
         }
@@ -141,9 +149,9 @@ fn plain(detail: &Detail, r: &str, p: &str) -> String {
             from,
             until,
         } => {
-            let (what, paused) = matched(because);
+            let (what, paused, remedy) = matched(because);
             format!(
-                "{r} {what}; {p} pauses {paused}{}{}. Use data outside of it",
+                "{r} {what}; {p} pauses {paused}{}{}. {remedy}",
                 for_purposes(*purposes),
                 window(*from, *until)
             )
@@ -176,15 +184,20 @@ fn plain(detail: &Detail, r: &str, p: &str) -> String {
             accepted,
         } => {
             let how = match age_days {
-                Some(days) => format!("{r}'s list for {step} is {days} days old"),
-                None => format!("the list of {step} for {r} has no date that counts"),
+                Some(days) => format!("{r}'s list for {step} is {days} days old; {p} allows {allowed_days}"),
+                None => format!(
+                    "the list of {step} for {r} has no date that counts; {p} needs one of the last {allowed_days} days"
+                ),
             };
-            let remedy = if accepted.contains(Evidence::Catalogued) {
-                "Ask its owner for a new snapshot"
-            } else {
-                "Use a trusted image that reads its list at start"
+            let image = accepted.contains(Evidence::TrustedImage);
+            let remedy = match (accepted.contains(Evidence::Catalogued), image) {
+                (true, true) => {
+                    "Ask its owner for a new snapshot, or use a trusted image that reads its list at start"
+                }
+                (true, false) => "Ask its owner for a new snapshot",
+                (false, _) => "Use a trusted image that reads its list at start",
             };
-            format!("{how}; {p} allows {allowed_days}. {remedy}")
+            format!("{how}. {remedy}")
         }
         Detail::EvidenceInsufficient { step, have, accepted } => {
             format!(
@@ -339,38 +352,69 @@ fn correction(invalid: &Invalid) -> String {
     }
 }
 
-/// By what a pause matched: what the data is, and what is paused.
-fn matched(because: &Because) -> (String, &'static str) {
-    match because {
-        Because::Collected { start, end } => (
-            period(*start, *end).map_or_else(
-                || "does not say when it was collected".to_owned(),
-                |it| format!("was collected {it}"),
+/// By what a pause matched: what the data is, what is paused, and what to do.
+fn matched(because: &Because) -> (String, String, &'static str) {
+    const OTHER: &str = "Use data from outside that period";
+    let told = |said: &Option<Period>| said.and_then(|it| period(it.start, it.end));
+    let paused = |it: &Period| period(it.start, it.end).unwrap_or_default();
+    let (what, of, remedy) = match because {
+        Because::Collected { said, paused: of } => match told(said) {
+            Some(said) => (
+                format!("was collected {said}"),
+                format!("what was collected {}", paused(of)),
+                OTHER,
             ),
-            "that period",
-        ),
-        Because::Content { start, end } => (
-            period(*start, *end).map_or_else(
-                || "does not say what time it covers".to_owned(),
-                |it| format!("covers {it}"),
+            None => (
+                "does not say when it was collected".to_owned(),
+                format!("what was collected {}", paused(of)),
+                "Its owner must set collectionPeriod",
             ),
-            "that period",
+        },
+        Because::Content { said, paused: of } => match told(said) {
+            Some(said) => (format!("covers {said}"), format!("content {}", paused(of)), OTHER),
+            None => (
+                "does not say what time it covers".to_owned(),
+                format!("content {}", paused(of)),
+                "Its owner must set contentPeriod",
+            ),
+        },
+        Because::Categories(set) if set.is_empty() => (
+            "states no data categories".to_owned(),
+            "some of them".to_owned(),
+            "Its owner must set dataCategories",
         ),
-        Because::Categories(set) if set.is_empty() => {
-            ("states no data categories".to_owned(), "some of them")
-        }
-        Because::Categories(set) => (format!("contains {}", cut(*set, 4)), "it"),
-        Because::Sources(set) if set.is_empty() => ("states no source category".to_owned(), "some of them"),
-        Because::Sources(set) => (format!("is {}", cut(*set, 4)), "it"),
-        Because::Controllers(ids) if ids.is_empty() => {
-            ("names no data controller".to_owned(), "those of some")
-        }
+        Because::Categories(set) => (
+            format!("contains {}", cut(*set, 4)),
+            "it".to_owned(),
+            "Use data without it",
+        ),
+        Because::Sources(set) if set.is_empty() => (
+            "states no source category".to_owned(),
+            "some of them".to_owned(),
+            "Use data of a known source",
+        ),
+        Because::Sources(set) => (
+            format!("is {}", cut(*set, 4)),
+            "such data".to_owned(),
+            "Use data of another source",
+        ),
+        Because::Controllers(ids) if ids.is_empty() => (
+            "names no data controller".to_owned(),
+            "data of some".to_owned(),
+            "Its owner must set dataController",
+        ),
         Because::Controllers(ids) => (
             format!("belongs to {}", cut(ids.iter().map(|id| shown(id)), 3)),
-            "its data",
+            "its data".to_owned(),
+            "Use data of others",
         ),
-        Because::Purpose => ("is used".to_owned(), "all use of data"),
-    }
+        Because::Purpose => (
+            "is no exception".to_owned(),
+            "all data".to_owned(),
+            "Wait, or ask the contact",
+        ),
+    };
+    (what, of, remedy)
 }
 
 /// How to get a step in, by what the policy accepts.
