@@ -94,11 +94,10 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
     };
     let certs = Certs::new(files, clock.clone(), metrics.clone());
     let listeners = Listeners::bind(options.listen, options.admin_listen).await?;
-    let status = status::Config {
-        webhook: Some(options.webhook_name),
-        observe: options.observe,
-        ..status::Config::new(options.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE))
-    };
+    let mut status = status::Config::new(options.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE));
+    status.webhook = Some(options.webhook_name);
+    status.observe = options.observe;
+    status.excluded_namespaces.extend(options.excluded_namespaces);
 
     let (first, second) = signals().map_err(Error::Start)?;
     let (stopper, told) = stop();

@@ -66,6 +66,14 @@ pub struct Serve {
         value_delimiter = ','
     )]
     injected_image: Vec<String>,
+    /// Namespaces about which the webhook is never asked, besides kube-system and our own.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "DATAGATE_EXCLUDED_NAMESPACE",
+        value_delimiter = ','
+    )]
+    excluded_namespace: Vec<String>,
     /// The namespace datagate itself runs in.
     #[arg(long, value_name = "NAME", env = "DATAGATE_NAMESPACE")]
     namespace: Option<String>,
@@ -116,6 +124,8 @@ pub struct ServeOptions {
     pub tls_key: PathBuf,
     /// What decisions depend on.
     pub settings: Settings,
+    /// Namespaces about which the webhook is never asked.
+    pub excluded_namespaces: Vec<String>,
     /// The namespace datagate itself runs in.
     pub namespace: Option<String>,
     /// Whether nothing is refused.
@@ -183,6 +193,7 @@ impl Serve {
                 controller_accounts: accounts.map(|text| account(text)).collect::<Result<_, _>>()?,
             },
             namespace: self.namespace,
+            excluded_namespaces: self.excluded_namespace,
             observe: self.observe,
             webhook_name: self.webhook_name,
             drain_delay: Duration::from_secs(self.drain_delay),

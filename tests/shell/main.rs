@@ -13,6 +13,7 @@ mod client;
 mod pki;
 mod rig;
 
+mod admission;
 mod index;
 mod live;
 mod server;

@@ -43,6 +43,9 @@ told the same ones. An empty list is passed as an empty flag, because without th
 {{- with .Values.controllerAccounts }}
 - {{ printf "--controller-account=%s" (join "," .) | quote }}
 {{- end }}
+{{- with .Values.excludedNamespaces }}
+- {{ printf "--excluded-namespace=%s" (join "," .) | quote }}
+{{- end }}
 {{- with .Values.injectedImages }}
 - {{ printf "--injected-image=%s" (join "," .) | quote }}
 {{- end }}
