@@ -123,13 +123,13 @@ async fn one_of_two_writes_what_people_read() {
     assert_data_eq!(
         kubectl(&plane, ["get", "dsp,dsr"]),
         str![[r#"
-NAME                                        ACTIONS            PAUSED              NEXT CHANGE            READY   AGE
-datasetpolicy.datagate.dev/everything       ["Warn"]                                                      False   [..]
-datasetpolicy.datagate.dev/member-data      ["Deny","Audit"]   ["CH","EEA","GB"]   2126-02-01T00:00:00Z   True    [..]
+NAME                                     ACTIONS            PAUSED              NEXT CHANGE            READY   AGE
+datasetpolicy.datagate.dev/everything    ["Warn"]                                                      False   [..]
+datasetpolicy.datagate.dev/member-data   ["Deny","Audit"]   ["CH","EEA","GB"]   2126-02-01T00:00:00Z   True    [..]
 
-NAME                                    REGIONS         PERSONAL DATA   OPT-OUT AS OF          WITHDRAWN              AGE
-datasetrecord.datagate.dev/orphan                       Absent                                 2026-01-10T00:00:00Z   [..]
-datasetrecord.datagate.dev/posts        ["US","CA"]     Present         2025-11-01T00:00:00Z                          [..]
+NAME                                REGIONS       PERSONAL DATA   OPT-OUT AS OF          WITHDRAWN              AGE
+datasetrecord.datagate.dev/orphan                 Absent                                 2026-01-10T00:00:00Z   [..]
+datasetrecord.datagate.dev/posts    ["US","CA"]   Present         2025-11-01T00:00:00Z                          [..]
 
 "#]]
     );
