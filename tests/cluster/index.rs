@@ -1,9 +1,13 @@
 //! The index against a real API server.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use datagate_api::v1alpha1::{DatasetPolicy, DatasetRecord};
 use datagate_core::world::RecordSlot;
+use datagate_env::{ControlPlane, free_port, wait_until};
 use futures::stream::{self, StreamExt as _};
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -222,20 +226,14 @@ async fn ten_thousand_records_and_a_thousand_policies() {
             records.create(&how, &record).await.unwrap();
         })
         .await;
-    let before = resident();
-    let begun = Instant::now();
+    start_the_program(&plane);
     let mut index = Indexed::start(client);
     let snapshot = index.until("the first snapshot", |_| true).await;
-    let took = begun.elapsed();
     let counts = (
         snapshot.world.policies().count(),
         snapshot.world.records().count(),
     );
     assert_eq!(counts, (1000, 10_000));
-    println!(
-        "first snapshot after {took:?}; resident {before} KiB before, {} KiB after",
-        resident()
-    );
     let begun = Instant::now();
     let patch = json!({"spec": {"pauses": [{"name": "p", "match": {"regions": ["IT"]}}]}});
     policies
@@ -251,8 +249,49 @@ async fn ten_thousand_records_and_a_thousand_policies() {
     index.stop().await;
 }
 
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+/// Starts the program and tells how long it took to be ready, and its memory. `DATAGATE_BIN` may name a release build.
+fn start_the_program(plane: &ControlPlane) {
+    let program = std::env::var("DATAGATE_BIN").unwrap_or(env!("CARGO_BIN_EXE_datagate").to_owned());
+    let cert = plane.server_cert(&["localhost"]).unwrap();
+    let [cert_file, key_file] = ["tls.crt", "tls.key"].map(|name| plane.dir().join(name));
+    std::fs::write(&cert_file, cert.cert_pem).unwrap();
+    std::fs::write(&key_file, cert.key_pem).unwrap();
+    let admin = format!("127.0.0.1:{}", free_port().unwrap());
+    let begun = Instant::now();
+    let mut process = Command::new(program)
+        .args([
+            "serve",
+            "--listen=127.0.0.1:0",
+            "--admin-listen",
+            &admin,
+            "--tls-cert",
+        ])
+        .arg(cert_file)
+        .arg("--tls-key")
+        .arg(key_file)
+        .env("KUBECONFIG", plane.kubeconfig())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    plane.end_with(process.id()).unwrap();
+    wait_until("the program to be ready", rig::LONG, || {
+        let mut answer = String::new();
+        let mut stream = TcpStream::connect(&admin).map_err(|error| error.to_string())?;
+        let request = b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).map_err(|error| error.to_string())?;
+        let _ = stream.read_to_string(&mut answer);
+        answer.starts_with("HTTP/1.1 200").then_some(()).ok_or(answer)
+    })
+    .unwrap();
+    let ready = begun.elapsed();
+    println!("ready after {ready:?}; resident {} KiB", resident(process.id()));
+    process.kill().unwrap();
+    process.wait().unwrap();
+}
+
+fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:"))

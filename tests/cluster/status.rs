@@ -201,19 +201,33 @@ datasetrecord.datagate.dev/posts    ["US","CA"]   Present         2025-11-01T00:
             "spec.undeclared: unknown variant Pray, expected one of Deny, Warn, Ignore. The last version that could be read stays in force."
         ]
     );
-    // A record that this server cannot read gets its status too, even if its CRD no longer allows it.
+    // One that its CRD no longer allows gets its status all the same.
     let back = r#"[{"op": "remove", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/undeclared/enum/3"}]"#;
-    kubectl(
-        &plane,
-        [
-            "patch",
-            "crd",
-            "datasetpolicies.datagate.dev",
-            "--type=json",
-            "--patch",
-            back,
-        ],
-    );
+    let crd = "datasetpolicies.datagate.dev";
+    kubectl(&plane, ["patch", "crd", crd, "--type=json", "--patch", back]);
+    plane
+        .wait_until("the word to be refused again", LONG, || {
+            let patch = r#"{"spec": {"undeclared": "Pray"}}"#;
+            let dry = [
+                "patch",
+                "dsp",
+                "everything",
+                "--type=merge",
+                "--dry-run=server",
+                "--patch",
+                patch,
+            ];
+            let done = plane.kubectl(dry).output().unwrap();
+            (!done.status.success()).then_some(())
+        })
+        .unwrap();
+    kubectl(&plane, ["create", "namespace", "another"]);
+    plane
+        .wait_until("the status of one that the CRD refuses", LONG, || {
+            let policy = plane.get(["dsp", "member-data"]).ok()?;
+            (policy["status"]["governedNamespaces"] == 6).then_some(())
+        })
+        .unwrap();
     kubectl(&plane, ["delete", "validatingwebhookconfiguration", "datagate"]);
     until(&plane, "dsp/everything", "Ready", 1, "WebhookMissing");
 

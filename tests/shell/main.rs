@@ -12,6 +12,7 @@ mod client;
 mod pki;
 mod rig;
 
+mod admission;
 mod index;
 mod live;
 mod server;
