@@ -45,7 +45,7 @@ verify-examples: check-tools ## Hold the example policies to what they claim
 
 .PHONY: bench
 bench: check-tools ## Run the benchmarks
-	$(CARGO) bench --workspace
+	$(CARGO) bench --workspace --bench '*'
 
 .PHONY: generate
 generate: check-tools ## Write what is made from the code: CRDs, their copies in the chart, docs/reasons.md
