@@ -1,14 +1,19 @@
-//! Against a real API server. Each test selects its own namespaces; one that changes what others rely on has a control
-//! plane of its own.
+//! Against a real API server, with the program as a process and registered by the chart wherever that matters. Each
+//! test selects its own namespaces; one that changes what others rely on has a control plane of its own.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::print_stdout
+    clippy::print_stdout,
+    reason = "a test fails by panicking"
 )]
 
 mod rig;
+mod webhook;
 
+mod children;
 mod index;
+mod messages;
+mod schema;
 mod status;
