@@ -9,8 +9,9 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use datagate_core::decision::Outcome;
 use datagate_core::fetched::Fetched;
-use datagate_core::judge::{Outcome, Verdict, judge};
+use datagate_core::judge::{Verdict, judge};
 use datagate_core::order::Proof;
 use datagate_core::path::Paths;
 use datagate_core::review::Review;

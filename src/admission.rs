@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use bytes::Bytes;
+use datagate_core::decision::{Decision, Outcome};
 use datagate_core::fetched::Fetched;
 use datagate_core::finding::Finding;
-use datagate_core::judge::{Decision, Outcome, Verdict, judge};
+use datagate_core::judge::{Verdict, judge};
 use datagate_core::render::{self, Answer};
 use datagate_core::review::{GroupVersionKind, Operation, Review};
 use jiff::Timestamp;

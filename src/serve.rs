@@ -1,6 +1,6 @@
 //! `datagate serve`: puts the parts together and runs them until it is told to stop.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -68,7 +68,7 @@ fn log_to_stderr(format: LogFormat) {
     // An earlier subscriber is a test's, and stays.
     let _ = match format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
-        LogFormat::Text => builder.try_init(),
+        LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).try_init(),
     };
 }
 
@@ -94,6 +94,8 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
     };
     let certs = Certs::new(files, clock.clone(), metrics.clone());
     let listeners = Listeners::bind(options.listen, options.admin_listen).await?;
+    let listen = listeners.webhook.local_addr().map_err(Error::Start)?;
+    let admin = listeners.admin.local_addr().map_err(Error::Start)?;
     let mut status = status::Config::new(options.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE));
     status.webhook = Some(options.webhook_name);
     status.observe = options.observe;
@@ -123,7 +125,7 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
         ..server::Config::default()
     };
     let serving = server::serve(config, listeners, certs, admission, readiness, metrics, first);
-    tracing::info!(listen = %options.listen, admin = %options.admin_listen, version = env!("CARGO_PKG_VERSION"), "datagate runs");
+    tracing::info!(%listen, %admin, version = env!("CARGO_PKG_VERSION"), "datagate runs");
     tokio::select! {
         served = serving => served?,
         // The index and the status run for ever; without the index decisions would silently grow old.

@@ -7,7 +7,7 @@ use std::io::{BufWriter, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use datagate_core::judge::{Decision, Ground};
+use datagate_core::decision::{Decision, Ground};
 use jiff::Timestamp;
 use serde::Serialize;
 

@@ -4,8 +4,9 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use datagate_core::decision::{Decision, Outcome};
 use datagate_core::fetched::Fetched;
-use datagate_core::judge::{Decision, Outcome, Verdict, judge};
+use datagate_core::judge::{Verdict, judge};
 use datagate_core::render::{self, Answer};
 use datagate_core::review::{Operation, Review};
 use datagate_core::settings::Settings;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use datagate_core::decision::Outcome;
 use datagate_core::finding::Finding;
-use datagate_core::judge::Outcome;
 use datagate_core::render;
 use jiff::Timestamp;
 use serde::Serialize;

@@ -5,23 +5,25 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::dataset::Dataset;
-use crate::decide::{self, Ceiling, Subject, decide, governs};
-use crate::declaration::{self, Declared, Source};
+use crate::decide::{self, Subject, decide, governs};
+use crate::decision::{Decision, Ground, Outcome, UsedData};
+use crate::declaration::{Declared, Source};
 use crate::draft::Identity;
 use crate::fetched::{Fetched, Need};
-use crate::finding::{Detail, Finding, Found, Notice, Shown, Unverified};
+use crate::finding::{Detail, Finding, Found, Unverified};
 use crate::owner::{self, Owner};
-use crate::path::{At, Paths, Seg};
-use crate::purpose::Purposes;
+use crate::path::{At, Paths};
 use crate::reason::Reason;
-use crate::region::Regions;
 use crate::review::{Operation, Review};
-use crate::submission::{Carrier, Key, Opaque, Submission};
+use crate::submission::{Opaque, Submission};
 use crate::update::{self, Change};
 use crate::vocabulary::{Action, RunningWorkloads};
 use crate::workload::{KnownKind, ReadError, Scope};
 use crate::world::{Namespace, PolicySlot, RecordSlot, World};
+
+mod namespace;
+
+use self::namespace::{ceiling, default_keys, with_defaults};
 
 /// What comes of a request.
 #[derive(Debug)]
@@ -30,112 +32,6 @@ pub enum Verdict {
     Decided(Box<Decision>),
     /// These must be fetched first; then judge again.
     Needs(Vec<Need>),
-}
-
-/// The decision on one request, with all that an answer and a log line say of it.
-#[derive(Debug, Default)]
-pub struct Decision {
-    /// What comes of it.
-    pub outcome: Outcome,
-    /// On what ground.
-    pub ground: Ground,
-    /// Problems, in the order in which they are told.
-    pub findings: Vec<Finding>,
-    /// What comes.
-    pub notices: Vec<Notice>,
-    /// Steps that are there, with what shows them.
-    pub evidence: Shown,
-    /// The purposes declared; empty: none.
-    pub purposes: Purposes,
-    /// The policies that govern it.
-    pub policies: Vec<Arc<PolicySlot>>,
-    /// The data it uses.
-    pub datasets: Vec<UsedData>,
-    /// Name of the object; final even with `generateName`.
-    pub name: Box<str>,
-}
-
-/// What comes of a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Outcome {
-    /// No policy governs it, or it is no workload.
-    #[default]
-    NotGoverned,
-    /// Admitted.
-    Allowed,
-    /// Admitted with warnings.
-    AllowedWithWarnings,
-    /// Refused.
-    Denied,
-}
-
-impl Outcome {
-    /// The spelling in reports and metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NotGoverned => "NotGoverned",
-            Self::Allowed => "Allowed",
-            Self::AllowedWithWarnings => "AllowedWithWarnings",
-            Self::Denied => "Denied",
-        }
-    }
-}
-
-/// On what ground an outcome rests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Ground {
-    /// Not a kind of workload, or not a request that starts or changes one.
-    #[default]
-    NoWorkload,
-    /// No policy selects the namespace.
-    NoPolicy,
-    /// The policies that do leave this workload out.
-    OutOfScope,
-    /// An update that does not change what would run.
-    Unchanged,
-    /// Judged by all its policies.
-    Judged,
-    /// Judged as the child of a verified root.
-    Child,
-}
-
-/// A body of data the workload uses.
-#[derive(Clone, Debug)]
-pub enum UsedData {
-    /// A record, readable or not.
-    Record(Box<str>, Option<Arc<Dataset>>),
-    /// Only its regions are declared.
-    Regions(Regions),
-}
-
-impl UsedData {
-    /// The record's name, or `regions` for bare regions.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Record(name, _) => name,
-            Self::Regions(_) => "regions",
-        }
-    }
-
-    /// Where its people live, as far as that is said.
-    #[must_use]
-    pub fn regions(&self) -> Option<&Regions> {
-        match self {
-            Self::Record(_, dataset) => dataset.as_ref()?.facts.regions.as_ref(),
-            Self::Regions(regions) => Some(regions),
-        }
-    }
-
-    /// The generation of its record.
-    #[must_use]
-    pub fn generation(&self) -> Option<i64> {
-        match self {
-            Self::Record(_, dataset) => Some(dataset.as_ref()?.record.generation),
-            Self::Regions(_) => None,
-        }
-    }
 }
 
 /// Judges a request.
@@ -490,55 +386,4 @@ fn tell_unverified(owner: &str, why: Unverified, list: &mut Vec<Finding<At>>) {
         },
         ..finding
     }));
-}
-
-/// The defaults that a namespace sets for workloads that declare no data, or no purpose.
-fn default_keys<'a>(
-    namespace: &'a Namespace,
-    name: &crate::text::Text<'a>,
-    paths: &mut Paths<'a>,
-) -> Vec<Key<'a>> {
-    if !namespace.says_something() {
-        return Vec::new();
-    }
-    let root = paths.push(Paths::ROOT, Seg::Inside("Namespace", name.clone()));
-    [declaration::DATASETS, declaration::PURPOSE]
-        .into_iter()
-        .flat_map(|key| namespace.values(key).map(move |value| (key, value)))
-        .map(|(key, value)| Key {
-            name: key.into(),
-            value: Some(value.into()),
-            carrier: Carrier::Annotation,
-            at: paths.push(root, Seg::Key("metadata.annotations", key.into())),
-        })
-        .collect()
-}
-
-fn with_defaults<'k>(mut declared: Declared<'k>, defaults: &'k [Key<'k>]) -> Declared<'k> {
-    let (data, purpose) = (!declared.names_data(), declared.purposes.is_empty());
-    let wanted = |key: &&Key<'_>| match key.name.as_str() {
-        declaration::PURPOSE => purpose,
-        _ => data,
-    };
-    if defaults.iter().any(|key| wanted(&key)) {
-        declared.join(Declared::read(defaults.iter().filter(wanted)));
-    }
-    declared
-}
-
-fn ceiling<'n>(namespace: &Namespace, name: &'n str) -> Option<Ceiling<'n>> {
-    let values = namespace.values(declaration::ALLOWED_PURPOSES);
-    let allowed = values.map(|value| {
-        let purposes: Result<Purposes, _> = value
-            .split(',')
-            .map(|word| word.trim_ascii().parse::<Purposes>())
-            .collect();
-        // A ceiling that cannot be read allows nothing.
-        purposes.unwrap_or(Purposes::NONE)
-    });
-    let allowed = allowed.reduce(Purposes::common)?;
-    Some(Ceiling {
-        namespace: name,
-        allowed,
-    })
 }

@@ -25,6 +25,7 @@ pub mod bits;
 pub mod check;
 pub mod dataset;
 pub mod decide;
+pub mod decision;
 pub mod declaration;
 pub mod draft;
 pub mod fetched;

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use crate::finding::Finding;
 
 mod answer;
+mod invalid;
 mod policy;
 mod text;
 

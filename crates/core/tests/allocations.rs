@@ -1,8 +1,9 @@
 //! How often one decision allocates. A rise is a change to the request path that somebody should have meant.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use datagate_core::decision::Outcome;
 use datagate_core::fetched::Fetched;
-use datagate_core::judge::{Outcome, Verdict, judge};
+use datagate_core::judge::{Verdict, judge};
 use datagate_core::review::Review;
 use datagate_core::world::{Catalogue, Namespace, World};
 

@@ -46,7 +46,7 @@ use crate::rules;
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status",
-        description = "Whether every replica decides by it"
+        description = "Whether it is decided by and the webhook asks for it"
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]

@@ -28,7 +28,7 @@ pub struct PolicyStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub governed_namespaces: Option<i64>,
-    /// Accepted: datagate understands the policy. Ready: every replica decides by this generation and the API server
+    /// Accepted: datagate understands the policy. Ready: the replica that writes this status decides by this generation and the API server
     /// asks it; False names what is missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{cut, instant, shown, text};
 
+use crate::decision::{Decision, Outcome};
 use crate::finding::{Coming, Detail, Finding, Notice};
-use crate::judge::{Decision, Outcome};
 use crate::reason::Reason;
 use crate::review::Operation;
 use crate::vocabulary::Action;

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
+use super::invalid::{cause, correction};
 use super::{cut, instant, period, shown, window};
-use crate::declaration::Invalid;
 use crate::finding::{Because, Detail, Unverified};
 use crate::policy::Period;
 use crate::purpose::Purposes;
@@ -294,61 +294,6 @@ fn undeclared(
         Some(DeclarationKind::Records) => format!("{p} does not accept record names. {set}"),
         Some(DeclarationKind::Regions) => format!("{p} does not accept bare regions. {set}"),
         Some(DeclarationKind::None) => format!("{p} does not accept none. {set}"),
-    }
-}
-
-/// What is wrong with a declaration.
-fn cause(invalid: &Invalid) -> String {
-    match invalid {
-        Invalid::UnknownKey { key, .. } => format!("unknown key {key}"),
-        Invalid::NotLiteral { key } => format!("{key} comes from elsewhere (valueFrom)"),
-        Invalid::Empty { key } => format!("{key} is empty"),
-        Invalid::EmptyItem { key } => format!("{key} has an empty item"),
-        Invalid::TooMany { key, count } => format!("{key} has {count} items"),
-        Invalid::TooLong { key, bytes } => format!("{key} has {bytes} bytes"),
-        Invalid::NotAName { given } => format!("{given} is no record name"),
-        Invalid::NotADigest { given } => format!("{given} is not name@sha256:64 hex digits"),
-        Invalid::NoneBesideData => "none stands beside data".to_owned(),
-        Invalid::NotAPurpose { given, .. } => format!("{given} is not a purpose"),
-        Invalid::NotAStep { given, .. } => format!("{given} is not StepType=container"),
-        Invalid::TwoPins { name } => format!("{} is pinned to two digests", shown(name)),
-        Invalid::Region { message } => message.clone(),
-    }
-}
-
-/// What to write instead.
-fn correction(invalid: &Invalid) -> String {
-    match invalid {
-        Invalid::UnknownKey {
-            suggestion: Some(word),
-            ..
-        }
-        | Invalid::NotAPurpose {
-            suggestion: Some(word),
-            ..
-        } => {
-            format!("Did you mean {word}?")
-        }
-        Invalid::UnknownKey { .. } => "Known: purpose, datasets, regions, steps".to_owned(),
-        Invalid::NotAPurpose { .. } => format!("Write one of {}", Purposes::WORDS.join(", ")),
-        Invalid::NotAStep {
-            suggestion: Some(word),
-            ..
-        } => format!("Did you mean {word}=CONTAINER?"),
-        Invalid::NotAStep { .. } => "Write for example OptOutFilter=opt-out".to_owned(),
-        Invalid::NotLiteral { .. } => "Write the value out".to_owned(),
-        Invalid::Empty { .. } => "Write record names, or none".to_owned(),
-        Invalid::EmptyItem { .. } => "Remove the extra comma".to_owned(),
-        Invalid::TooMany { .. } => format!(
-            "At most {} are allowed: catalogue them as one record",
-            crate::declaration::MAX_ITEMS
-        ),
-        Invalid::TooLong { .. } => format!("At most {} are allowed", crate::declaration::MAX_BYTES),
-        Invalid::NotAName { .. } => "Write names as kubectl get dsr shows them".to_owned(),
-        Invalid::NotADigest { .. } => "Write the digest the record shows, or leave it out".to_owned(),
-        Invalid::NoneBesideData => "Remove none, or the data".to_owned(),
-        Invalid::TwoPins { .. } => "Keep the digest that is used".to_owned(),
-        Invalid::Region { .. } => String::new(),
     }
 }
 

@@ -11,8 +11,9 @@
 )]
 
 use datagate_core::dataset::{Record, RecordedStep};
+use datagate_core::decision::{Decision, Outcome};
 use datagate_core::fetched::Fetched;
-use datagate_core::judge::{Decision, Outcome, Verdict, judge};
+use datagate_core::judge::{Verdict, judge};
 use datagate_core::policy::{
     Entry, Match, Pause, Policy, Reach, Requirement, StepRule, TrustedImage, Window,
 };
