@@ -12,6 +12,7 @@
 mod rig;
 mod webhook;
 
+mod attacks;
 mod children;
 mod index;
 mod messages;
