@@ -16,5 +16,6 @@ mod attacks;
 mod children;
 mod index;
 mod messages;
+mod never_in_the_way;
 mod schema;
 mod status;

@@ -132,6 +132,12 @@ impl Api {
         self.ask(Method::DELETE, &path(object), JSON, &options)
     }
 
+    /// Deletes a pod without the grace that only a node could end.
+    pub fn delete_now(&self, path: &str) -> Answer {
+        let options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0});
+        self.ask(Method::DELETE, path, JSON, &options)
+    }
+
     pub fn post(&self, path: &str, object: &Value) -> Answer {
         self.ask(Method::POST, path, JSON, object)
     }
