@@ -208,7 +208,7 @@ fn a_retry_passes_although_a_rule_came_since() {
     policy["spec"]["requirements"][0]["steps"][0] =
         json!({"type": "OptOutFilter", "acceptedEvidence": ["Catalogued"], "maxListAgeDays": 1});
     team.enforce(policy);
-    let mut again = train.clone();
+    let mut again = train;
     again["metadata"]["name"] = json!("again");
     team.rig.api.create(&again).refused(
         422,

@@ -17,5 +17,6 @@ mod children;
 mod index;
 mod messages;
 mod never_in_the_way;
+mod process;
 mod schema;
 mod status;

@@ -39,9 +39,10 @@ pub const SYSTEM: &str = "datagate-system";
 
 /// A control plane with the chart installed and the server running.
 pub struct Rig {
-    pub cluster: ControlPlane,
-    pub api: Api,
+    // First to go: the control plane would wait until it has drained.
     pub server: Server,
+    pub api: Api,
+    pub cluster: ControlPlane,
 }
 
 /// The one that tests share. It ends with this process.
@@ -100,7 +101,7 @@ impl Rig {
         let kubeconfig = own_kubeconfig(&cluster);
         let server = Server::start(&cluster, &kubeconfig, port, admin);
         let api = Api::new(&cluster);
-        let rig = Self { cluster, api, server };
+        let rig = Self { server, api, cluster };
         rig.fill_catalogue();
         rig.server.ready();
         rig

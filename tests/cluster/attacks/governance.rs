@@ -160,3 +160,13 @@ fn attack_15_a_record_is_not_loosened_in_two_moves() {
     let now = team.rig.api.get(&stored).admitted();
     assert_eq!(now["spec"], stored["spec"]);
 }
+
+#[test]
+fn a_policy_that_is_deleted_by_itself_is_lifted() {
+    let team = Team::governed("lifted");
+    let paused = declare(job(&team.name, "train"), PAUSED);
+    team.rig.api.dry_run(&paused).refused(422, &[REGION_PAUSED]);
+    team.rig.api.delete(&team.policy(), "Background").admitted();
+    let ask = || team.rig.api.dry_run(&paused);
+    team.until("the policy is lifted", ask, |answer| answer.code == 201);
+}

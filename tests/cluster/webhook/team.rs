@@ -18,9 +18,13 @@ pub struct Team {
 }
 
 impl Team {
-    /// Makes the namespace; nothing governs it yet.
+    /// Makes the namespace in the shared cluster; nothing governs it yet.
     pub fn new(name: &str) -> Self {
-        let rig = rig();
+        Self::on(rig(), name)
+    }
+
+    /// Makes the namespace.
+    pub fn on(rig: &'static Rig, name: &str) -> Self {
         rig.cluster.create_namespace(name).unwrap();
         let name = name.to_owned();
         Self { rig, name }
@@ -41,18 +45,6 @@ impl Team {
     /// Stores a policy and waits until it is in force.
     pub fn enforce(&self, policy: Value) -> Value {
         enforce(self.rig, policy, &self.name)
-    }
-
-    /// Takes a policy away and waits until it is out of force.
-    pub fn lift(&self, name: &str) {
-        let policy = objects::policy(name, &self.name);
-        self.rig.api.delete(&policy, "Background").admitted();
-        let probe = probe(&self.name);
-        let what = format!("policy {name} is out of force");
-        self.rig.wait(&what, || {
-            let text = self.rig.api.dry_run(&probe).text();
-            (!text.contains(&format!("{name}/{MARKER}"))).then_some(())
-        });
     }
 
     /// Looks until the API server's answer is as wanted.
