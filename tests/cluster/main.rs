@@ -13,6 +13,7 @@ mod rig;
 mod webhook;
 
 mod attacks;
+mod chart;
 mod children;
 mod index;
 mod messages;

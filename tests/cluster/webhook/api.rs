@@ -126,6 +126,16 @@ impl Api {
         )
     }
 
+    /// A merge patch of a subresource.
+    pub fn merge_sub(&self, object: &Value, subresource: &str, patch: &Value) -> Answer {
+        self.ask(
+            Method::PATCH,
+            &format!("{}/{subresource}", path(object)),
+            MERGE,
+            patch,
+        )
+    }
+
     pub fn delete(&self, object: &Value, propagation: &str) -> Answer {
         let options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation});
         self.ask(Method::DELETE, &path(object), JSON, &options)
