@@ -102,7 +102,7 @@ fn by_policy<'a>(
     for opaque in &case.submission.opaque {
         let detail = Detail::WorkloadOpaque {
             reference: (*opaque.reference).into(),
-            why: opaque.why.into(),
+            why: opaque.why,
         };
         findings.policy(None, opaque.at, detail);
     }
