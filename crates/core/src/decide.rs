@@ -71,7 +71,6 @@ pub fn decide<'a>(subject: &Subject<'a>, world: &'a World, now: Timestamp) -> Fo
         declared,
         data: &data,
         purposes,
-        purpose_declared,
         root: subject.root,
         now,
     };
