@@ -10,10 +10,10 @@
 
 use serde_json::{Value, json};
 
+use crate::webhook::Team;
 use crate::webhook::objects::{
     DATASETS, FILTER, FINE, PURPOSE, RAW, cron_job, declare, job, replicated, with_filter,
 };
-use crate::webhook::{SOON, Team};
 
 /// A pause for people in the US, in the place of that for Europe.
 fn pause_the_us(policy: &mut Value) {
@@ -25,12 +25,11 @@ fn pause_the_us(policy: &mut Value) {
 #[track_caller]
 fn decision(team: &Team, child: &Value) -> (String, String, String) {
     let what = format!("a line about {}", child["metadata"]["name"]);
-    let line = team.rig.cluster.wait_until(&what, SOON, || {
+    let line = team.rig.wait(&what, || {
         let all = team.decisions(child["kind"].as_str().unwrap());
         all.into_iter()
             .find(|line| line["object"]["name"] == child["metadata"]["name"])
     });
-    let line = line.unwrap();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let user = text(&line["user"]).replace("system:serviceaccount:kube-system:", "");
     (user, text(&line["ground"]), text(&line["decision"]))
@@ -189,7 +188,7 @@ fn a_new_pause_reaches_the_next_pod_unless_it_lets_finish() {
     team.enforce(policy);
     let what = "the next pod, after some back-off";
     let next = || (team.children("pods", "train").len() == 2).then_some(());
-    team.rig.cluster.wait_until(what, SOON, next).unwrap();
+    team.rig.wait(what, next);
     // What begins anew is refused.
     job["metadata"]["name"] = json!("another");
     team.rig
@@ -209,7 +208,7 @@ fn a_retry_passes_although_a_rule_came_since() {
     policy["spec"]["requirements"][0]["steps"][0] =
         json!({"type": "OptOutFilter", "acceptedEvidence": ["Catalogued"], "maxListAgeDays": 1});
     team.enforce(policy);
-    let mut again = train.clone();
+    let mut again = train;
     again["metadata"]["name"] = json!("again");
     team.rig.api.create(&again).refused(
         422,
@@ -225,6 +224,6 @@ fn a_retry_passes_although_a_rule_came_since() {
             .into_iter()
             .find(|pod| pod["metadata"]["uid"] != first["metadata"]["uid"])
     };
-    let second = team.rig.cluster.wait_until(what, SOON, next).unwrap();
+    let second = team.rig.wait(what, next);
     assert_eq!(decision(&team, &second), told("job-controller", "Child"));
 }

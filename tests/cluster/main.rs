@@ -12,8 +12,11 @@
 mod rig;
 mod webhook;
 
+mod attacks;
 mod children;
 mod index;
 mod messages;
+mod never_in_the_way;
+mod process;
 mod schema;
 mod status;

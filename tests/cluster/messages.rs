@@ -140,14 +140,8 @@ fn refusals_of_an_update() {
     let team = Team::governed("ml-updates");
     let ns = &team.name;
     let apply = |object: &Value| {
-        assert!(
-            team.rig
-                .cluster
-                .apply(&object.to_string())
-                .unwrap()
-                .status
-                .success()
-        )
+        let output = team.rig.cluster.apply(&object.to_string()).unwrap();
+        assert!(output.status.success(), "{output:?}");
     };
 
     let serving = declare(replicated("Deployment", ns, "serving"), FINE);

@@ -39,9 +39,10 @@ pub const SYSTEM: &str = "datagate-system";
 
 /// A control plane with the chart installed and the server running.
 pub struct Rig {
-    pub cluster: ControlPlane,
-    pub api: Api,
+    // First to go: the control plane would wait until it has drained.
     pub server: Server,
+    pub api: Api,
+    pub cluster: ControlPlane,
 }
 
 /// The one that tests share. It ends with this process.
@@ -100,21 +101,35 @@ impl Rig {
         let kubeconfig = own_kubeconfig(&cluster);
         let server = Server::start(&cluster, &kubeconfig, port, admin);
         let api = Api::new(&cluster);
-        let rig = Self { cluster, api, server };
+        let rig = Self { server, api, cluster };
         rig.fill_catalogue();
         rig.server.ready();
         rig
+    }
+
+    /// Looks again and again until there is something; what was there instead is shown in short.
+    #[track_caller]
+    pub fn wait<T>(&self, what: &str, look: impl FnMut() -> Option<T>) -> T {
+        self.cluster.wait_until(what, SOON, look).unwrap_or_else(|error| {
+            let state = error.to_string();
+            let lines = state
+                .lines()
+                .map(|line| line.chars().take(300).collect::<String>());
+            panic!(
+                "{}\n--- datagate\n{}",
+                lines.collect::<Vec<_>>().join("\n"),
+                self.server.log()
+            );
+        })
     }
 
     /// The records that the cases share, and the one that markers name.
     fn fill_catalogue(&self) {
         let catalogue = fs::read_to_string(repository("tests/cases/catalogue.yaml")).unwrap();
         let all = format!("{catalogue}\n---\n{}", objects::record(team::MARKER, &["AQ"]));
-        let what = "the catalogue can be stored";
-        let applied = self.cluster.wait_until(what, SOON, || {
+        self.wait("the catalogue can be stored", || {
             let output = self.cluster.apply(&all).unwrap();
             output.status.success().then_some(())
         });
-        applied.unwrap();
     }
 }

@@ -30,7 +30,6 @@ pub struct Answer {
     pub code: u16,
     pub body: Value,
     pub warnings: Vec<String>,
-    pub retry_after: Option<String>,
 }
 
 fn runtime() -> &'static Runtime {
@@ -132,6 +131,12 @@ impl Api {
         self.ask(Method::DELETE, &path(object), JSON, &options)
     }
 
+    /// Deletes a pod without the grace that only a node could end.
+    pub fn delete_now(&self, path: &str) -> Answer {
+        let options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0});
+        self.ask(Method::DELETE, path, JSON, &options)
+    }
+
     pub fn post(&self, path: &str, object: &Value) -> Answer {
         self.ask(Method::POST, path, JSON, object)
     }
@@ -156,17 +161,11 @@ impl Api {
                 .iter()
                 .map(|value| warning(&text(value)))
                 .collect();
-            let retry_after = headers.get("retry-after").map(text);
             let code = response.status().as_u16();
             let bytes = response.into_body().collect().await.unwrap().to_bytes();
             let body = serde_json::from_slice(&bytes)
                 .unwrap_or_else(|_| json!({"message": String::from_utf8_lossy(&bytes)}));
-            Answer {
-                code,
-                body,
-                warnings,
-                retry_after,
-            }
+            Answer { code, body, warnings }
         })
     }
 }

@@ -14,7 +14,6 @@ use datagate_env::{ControlPlane, wait_until};
 pub struct Server {
     child: Mutex<Child>,
     command: Mutex<Command>,
-    pub port: u16,
     admin: u16,
     pub dir: PathBuf,
 }
@@ -40,7 +39,6 @@ impl Server {
         Self {
             child: Mutex::new(child),
             command: Mutex::new(command),
-            port,
             admin,
             dir,
         }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use datagate_env::wait_until;
 use serde_json::{Value, json};
 
 use super::{Answer, Rig, SOON, objects, rig};
@@ -17,9 +18,13 @@ pub struct Team {
 }
 
 impl Team {
-    /// Makes the namespace; nothing governs it yet.
+    /// Makes the namespace in the shared cluster; nothing governs it yet.
     pub fn new(name: &str) -> Self {
-        let rig = rig();
+        Self::on(rig(), name)
+    }
+
+    /// Makes the namespace.
+    pub fn on(rig: &'static Rig, name: &str) -> Self {
         rig.cluster.create_namespace(name).unwrap();
         let name = name.to_owned();
         Self { rig, name }
@@ -42,19 +47,6 @@ impl Team {
         enforce(self.rig, policy, &self.name)
     }
 
-    /// Takes a policy away and waits until it is out of force.
-    pub fn lift(&self, name: &str) {
-        let policy = objects::policy(name, &self.name);
-        self.rig.api.delete(&policy, "Background").admitted();
-        let probe = probe(&self.name);
-        let what = format!("policy {name} is out of force");
-        let lifted = self.rig.cluster.wait_until(&what, SOON, || {
-            let text = self.rig.api.dry_run(&probe).text();
-            (!text.contains(&format!("{name}/{MARKER}"))).then_some(())
-        });
-        lifted.unwrap();
-    }
-
     /// Looks until the API server's answer is as wanted.
     #[track_caller]
     pub fn until(
@@ -64,16 +56,16 @@ impl Team {
         wanted: impl Fn(&Answer) -> bool,
     ) -> Answer {
         let mut last = None;
-        let found = self.rig.cluster.wait_until(what, SOON, || {
-            let answer = ask();
-            let good = wanted(&answer);
-            last = Some(answer);
-            good.then_some(())
+        let found = wait_until(what, SOON, || {
+            let answer = last.insert(ask());
+            if wanted(answer) {
+                Ok(())
+            } else {
+                Err(answer.text())
+            }
         });
-        match (found, last) {
-            (Ok(()), Some(answer)) => answer,
-            (error, last) => panic!("{error:?}\nlast answer: {last:#?}"),
-        }
+        found.unwrap_or_else(|error| panic!("{error}\n{}", self.rig.server.log()));
+        last.unwrap()
     }
 
     /// The objects of a resource (`pods`, `jobs`) of this namespace that an owner of that name controls.
@@ -113,11 +105,8 @@ impl Team {
     #[track_caller]
     pub fn child(&self, resource: &str, owner: &str) -> Value {
         let what = format!("one of the {resource} of {owner}");
-        let found = self
-            .rig
-            .cluster
-            .wait_until(&what, SOON, || self.children(resource, owner).into_iter().next());
-        found.unwrap()
+        self.rig
+            .wait(&what, || self.children(resource, owner).into_iter().next())
     }
 
     /// Waits for an event on an object of that name whose text has these words.
@@ -128,7 +117,7 @@ impl Team {
             self.name
         );
         let what = format!("an event of {name} with {words:?}");
-        let found = self.rig.cluster.wait_until(&what, SOON, || {
+        self.rig.wait(&what, || {
             let list = self.rig.api.get_path(&path).admitted();
             let texts = list["items"].as_array()?.iter().map(|event| {
                 let text = |field: &str| event[field].as_str().unwrap_or_default().to_owned();
@@ -137,8 +126,7 @@ impl Team {
             texts
                 .into_iter()
                 .find(|text| words.iter().all(|word| text.contains(word)))
-        });
-        found.unwrap()
+        })
     }
 
     /// What the server wrote into its log about an object made by that user, oldest first.
@@ -168,15 +156,20 @@ pub fn enforce(rig: &Rig, mut policy: Value, namespace: &str) -> Value {
     let name = policy["metadata"]["name"].as_str().unwrap();
     let (rule, probe) = (format!("{name}/{marker}"), probe(namespace));
     let audit_only = policy["spec"]["validationActions"] == json!(["Audit"]);
-    let mut last = String::new();
-    let seen = rig.cluster.wait_until(&format!("{rule} is in force"), SOON, || {
+    let in_force = || {
         if audit_only {
             let now = rig.api.get(&policy).admitted();
-            return (now["status"]["observedGeneration"] == stored["metadata"]["generation"]).then_some(());
+            let seen = &now["status"]["observedGeneration"];
+            return if *seen == stored["metadata"]["generation"] {
+                Ok(())
+            } else {
+                Err(seen.to_string())
+            };
         }
-        last = rig.api.dry_run(&probe).text();
-        last.contains(&rule).then_some(())
-    });
-    seen.unwrap_or_else(|error| panic!("{error}\nlast answer: {last}\n{}", rig.server.log()));
+        let text = rig.api.dry_run(&probe).text();
+        if text.contains(&rule) { Ok(()) } else { Err(text) }
+    };
+    let seen = wait_until(&format!("{rule} is in force"), SOON, in_force);
+    seen.unwrap_or_else(|error| panic!("{error}\n{}", rig.server.log()));
     stored
 }

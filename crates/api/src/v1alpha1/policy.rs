@@ -46,7 +46,7 @@ use crate::rules;
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status",
-        description = "Whether it is decided by and the webhook asks for it"
+        description = "Whether every replica decides by it"
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -80,7 +80,8 @@ pub struct DatasetPolicySpec {
     /// declaration counts as no declaration. Default: [Records].
     #[serde(default = "records_only")]
     #[schemars(length(min = 1, max = 3))]
-    #[x_kube(merge_strategy = ListMerge::Set)]
+    // Not a set: server-side apply would join what is applied with the default, which nobody owns and so nobody removes.
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub accepted_declarations: Vec<DeclarationKind>,
     /// Whom engineers may ask; shown in each refusal. At most 128 characters. Example: "Slack #data-governance".
     #[serde(skip_serializing_if = "Option::is_none")]
