@@ -34,8 +34,6 @@ pub struct Case<'a> {
     pub data: &'a [Data<'a>],
     /// Its purposes; every one if it declares none.
     pub purposes: Purposes,
-    /// Whether it declares any.
-    pub purpose_declared: bool,
     /// The object itself, for what has no place of its own.
     pub root: At,
     /// When.

@@ -71,7 +71,6 @@ pub fn decide<'a>(subject: &Subject<'a>, world: &'a World, now: Timestamp) -> Fo
         declared,
         data: &data,
         purposes,
-        purpose_declared,
         root: subject.root,
         now,
     };
@@ -102,7 +101,7 @@ fn by_policy<'a>(
     for opaque in &case.submission.opaque {
         let detail = Detail::WorkloadOpaque {
             reference: (*opaque.reference).into(),
-            why: opaque.why.into(),
+            why: opaque.why,
         };
         findings.policy(None, opaque.at, detail);
     }

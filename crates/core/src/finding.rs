@@ -4,6 +4,7 @@ use enumset::EnumSet;
 use jiff::Timestamp;
 
 use crate::declaration::Invalid;
+use crate::fetched::Absence;
 use crate::path::At;
 use crate::policy::Period;
 use crate::purpose::Purposes;
@@ -145,7 +146,7 @@ pub enum Detail {
     /// The workload is not what its kind says.
     WorkloadUnreadable { field: Box<str>, what: Box<str> },
     /// What it will run cannot be seen.
-    WorkloadOpaque { reference: Box<str>, why: Box<str> },
+    WorkloadOpaque { reference: Box<str>, why: Absence },
 }
 
 /// By what a pause without regions matches.

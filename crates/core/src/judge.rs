@@ -9,7 +9,7 @@ use crate::decide::{self, Subject, decide, governs};
 use crate::decision::{Decision, Ground, Outcome, UsedData};
 use crate::declaration::{Declared, Source};
 use crate::draft::Identity;
-use crate::fetched::{Fetched, Need};
+use crate::fetched::{Absence, Fetched, Need};
 use crate::finding::{Detail, Finding, Found, Unverified};
 use crate::owner::{self, Owner};
 use crate::path::{At, Paths};
@@ -193,7 +193,7 @@ impl<'a> Judge<'a> {
         }
         if place.unreachable {
             let reference = format!("Namespace {}", review.namespace).into();
-            let why = "could not be read";
+            let why = Absence::Unreachable;
             submission.opaque.push(Opaque {
                 reference,
                 why,

@@ -4,6 +4,7 @@
 //! frame. Each node has an order (after what it starts) and says whether it may run zero times. Templates are never
 //! inlined: a frame that is called twice stands here once.
 
+use crate::fetched::Absence;
 use crate::path::At;
 use crate::text::Text;
 
@@ -179,8 +180,8 @@ pub enum Carrier {
 pub struct Opaque<'a> {
     /// What it refers to, as "TrainingRuntime torch-v9".
     pub reference: Text<'a>,
-    /// Why it cannot be seen, as a clause: "does not exist".
-    pub why: &'static str,
+    /// Why it cannot be seen.
+    pub why: Absence,
     /// The reference's field.
     pub at: At,
 }

@@ -8,11 +8,9 @@ use std::sync::Arc;
 
 use crate::bits::Bits;
 use crate::dataset::Dataset;
-use crate::declaration::Declared;
 use crate::policy::{Policy, Reach};
 use crate::selector::Labels;
 use crate::settings::Settings;
-use crate::submission::Key;
 
 mod catalogue;
 mod lineage;
@@ -171,10 +169,4 @@ impl Namespace {
     pub fn says_something(&self) -> bool {
         !self.keys.is_empty()
     }
-}
-
-/// Reads keys that stand on a namespace.
-#[must_use]
-pub fn namespace_defaults<'a>(keys: &'a [Key<'a>]) -> Declared<'a> {
-    Declared::read(keys)
 }

@@ -34,11 +34,6 @@ impl RegionSet {
         self.unknown
     }
 
-    /// Whether it covers people from anywhere.
-    pub fn has_world(&self) -> bool {
-        self.world
-    }
-
     /// Whether somebody may live in both. Doubt counts as yes: a country meets its parts, a part meets its country,
     /// and `Unknown` and `World` meet everything. An empty set meets nothing.
     pub fn overlaps(&self, other: &Self) -> bool {

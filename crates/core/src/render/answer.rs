@@ -158,6 +158,18 @@ fn causes(decision: &Decision, denied: &[&Finding], uid: &str) -> Vec<Cause> {
     causes
 }
 
+/// Several rules as the subject of one sentence: "member-data/eea (and others/all)".
+fn joined(rules: Vec<String>) -> String {
+    let mut rules = rules.into_iter();
+    let first = rules.next().unwrap_or_default();
+    let others = cut(rules, 1);
+    if others.is_empty() {
+        first
+    } else {
+        format!("{first} (and {others})")
+    }
+}
+
 /// One cause for all policies that say the same.
 fn merged(findings: &[&Finding]) -> Vec<Cause> {
     let mut groups: Vec<(&Finding, Vec<String>)> = Vec::new();
@@ -178,7 +190,7 @@ fn merged(findings: &[&Finding]) -> Vec<Cause> {
         }
     }
     let cause = |(finding, rules): (&Finding, Vec<String>)| {
-        let rule = cut(rules, 2);
+        let rule = joined(rules);
         let text = text::text(
             &finding.detail,
             finding.dataset.as_deref(),

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::invalid::{cause, correction};
 use super::{cut, instant, period, shown, window};
+use crate::fetched::Absence;
 use crate::finding::{Because, Detail, Unverified};
 use crate::policy::Period;
 use crate::purpose::Purposes;
@@ -260,7 +261,11 @@ fn plain(detail: &Detail, r: &str, p: &str) -> String {
             )
         }
         Detail::WorkloadOpaque { reference, why } => {
-            format!("{reference} {why}, so {p} cannot see what runs. Create it first, or try again")
+            let remedy = match why {
+                Absence::NotFound => "does not exist, so {p} cannot see what runs. Create it first",
+                Absence::Unreachable => "could not be read in time, so {p} cannot be checked. Try again",
+            };
+            format!("{reference} {}", remedy.replace("{p}", p))
         }
     }
 }
@@ -290,7 +295,7 @@ fn undeclared(
         "Set datagate.dev/datasets to none, if it uses none"
     };
     match given {
-        None => format!("{p} needs it on training and accelerated workloads. {set}"),
+        None => format!("{p} governs this workload and needs to know its data. {set}"),
         Some(DeclarationKind::Records) => format!("{p} does not accept record names. {set}"),
         Some(DeclarationKind::Regions) => format!("{p} does not accept bare regions. {set}"),
         Some(DeclarationKind::None) => format!("{p} does not accept none. {set}"),

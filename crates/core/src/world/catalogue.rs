@@ -166,11 +166,6 @@ impl Catalogue {
         }
     }
 
-    /// The names of all records, readable or not.
-    pub fn record_names(&self) -> impl Iterator<Item = &str> {
-        self.written.keys().map(|name| &**name)
-    }
-
     /// The snapshot with all changes so far. Records whose ancestors changed are joined with them anew.
     pub fn publish(&mut self) -> World {
         let mut touched = std::mem::take(&mut self.stale);
