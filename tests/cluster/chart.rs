@@ -54,7 +54,7 @@ fn it_is_installed_upgraded_and_removed() {
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM, "labels": labels}});
     api.create(&namespace).admitted();
     let wait = |what: &str, look: &dyn Fn() -> Option<()>| {
-        cluster.wait_until(what, crate::webhook::SOON, look).unwrap()
+        cluster.wait_until(what, crate::webhook::SOON, look).unwrap();
     };
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": SYSTEM}});
     wait("the namespace's account", &|| {
