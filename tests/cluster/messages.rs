@@ -226,3 +226,38 @@ fn a_refused_run_is_an_event_of_its_cron_job() {
     let event = team.event("nightly", &["FailedCreate", "RegionPaused"]);
     compare("event-cronjob", &format!("{event}\n"));
 }
+
+/// What stays in the audit log of a decision, by the name of the webhook's entry.
+#[test]
+fn audit_annotations() {
+    let team = Team::governed("ml-audited");
+    let audited = |name: &str| {
+        team.rig.wait("an audit event", || {
+            let log = team.rig.cluster.audit_log().unwrap();
+            let events = log
+                .lines()
+                .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let mut events = events.filter(|event| {
+                let object = &event["objectRef"];
+                object["namespace"] == *team.name && object["resource"] == "jobs" && object["name"] == name
+            });
+            let annotations = events.next()?["annotations"].clone();
+            let ours = annotations.as_object()?.iter();
+            let ours = ours.filter(|(key, _)| key.starts_with("core.datagate.dev/"));
+            let mut ours: Vec<String> = ours.map(|(key, value)| format!("{key}: {value}")).collect();
+            let decision = ours
+                .iter()
+                .position(|it| it.starts_with("core.datagate.dev/decision: "))?;
+            // The uid of the review.
+            assert!(ours.remove(decision).matches('-').count() == 4);
+            Some(ours.join("\n"))
+        })
+    };
+    let mut several = declare(job(&team.name, "refused"), PAUSED);
+    several["metadata"]["annotations"]["datagate.dev/dataset"] = json!("x");
+    assert_eq!(team.rig.api.apply(&several).code, 422);
+    let admitted = with_filter(declare(job(&team.name, "admitted"), RAW), FILTER);
+    team.rig.api.apply(&admitted).admitted();
+    let text = ["refused", "admitted"].map(|name| format!("{name}:\n{}\n", audited(name)));
+    compare("audit", &text.concat());
+}

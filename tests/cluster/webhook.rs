@@ -48,7 +48,12 @@ pub struct Rig {
 /// The one that tests share. It ends with this process.
 pub fn rig() -> &'static Rig {
     static RIG: OnceLock<Rig> = OnceLock::new();
-    RIG.get_or_init(|| Rig::start(&Options::default()))
+    RIG.get_or_init(|| {
+        Rig::start(&Options {
+            audit: true,
+            ..Options::default()
+        })
+    })
 }
 
 /// A file of the repository.
