@@ -107,6 +107,7 @@ fn attack_02_a_count_is_raised_from_zero() {
     let mut deployment = declare(replicated("Deployment", &team.name, "serving"), FINE);
     deployment["spec"]["replicas"] = json!(0);
     team.rig.api.create(&deployment).admitted();
+    let set = team.child("replicasets", "serving");
     let mut cron = declare(cron_job(&team.name, "nightly"), FINE);
     cron["spec"]["suspend"] = json!(true);
     team.rig.api.create(&cron).admitted();
@@ -126,7 +127,6 @@ fn attack_02_a_count_is_raised_from_zero() {
         .refused(403, &[REGION_PAUSED]);
 
     // Through the subresource the count is raised unasked; then no pod comes of it.
-    let set = team.child("replicasets", "serving");
     team.rig
         .api
         .patch_sub(&deployment, "scale", &json!({"spec": {"replicas": 1}}))
