@@ -192,4 +192,9 @@ refused_pod() { grep '"decision":"Denied".*"kind":"Pod"' "$work/decisions.jsonl"
 until_true "the decision is logged" refused_pod
 head -n 1 "$work/out" | sed -E 's/,"(object|user|policies|datasets|findings|message)"/,\n "\1"/g' | indent
 
+section "The policy is withdrawn: what it refused is admitted"
+show kubectl delete dsp member-data
+until_true "nothing is governed any more" would_be_admitted $demo/jobs/no-filter.yaml
+admitted $demo/jobs/no-filter.yaml
+
 printf '\n%sAll as expected, in %d s.%s\n' "$bold" "$SECONDS" "$off"
