@@ -1,5 +1,7 @@
 //! Requests as large as the API server allows.
 
+use std::thread;
+
 use serde_json::json;
 
 use crate::webhook::Team;
@@ -19,6 +21,14 @@ fn attack_09_large_requests_are_judged() {
         .api
         .dry_run(&large("huge", PAUSED, 3_000_000))
         .refused(422, &[REGION_PAUSED]);
+    // Several at once are within the memory that is set aside for bodies.
+    thread::scope(|scope| {
+        let ask = || team.rig.api.dry_run(&large("huge", PAUSED, 3_000_000));
+        let asked: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+        for answer in asked {
+            answer.join().unwrap().refused(422, &[REGION_PAUSED]);
+        }
+    });
 
     let mut stored = large("stored", FINE, 1_400_000);
     stored["metadata"]["finalizers"] = json!(["example.com/hold"]);
