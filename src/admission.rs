@@ -4,6 +4,7 @@
 //! nothing itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use datagate_core::finding::Finding;
 use datagate_core::judge::{Verdict, judge};
 use datagate_core::render::{self, Answer};
 use datagate_core::review::{GroupVersionKind, Operation, Review};
+use datagate_core::world::World;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -28,6 +30,12 @@ pub use log::{DecisionLog, Record};
 
 /// A chain of owners has at most ten hops, and a namespace may be new; a decision that asks for more asks in circles.
 const MAX_ROUNDS: usize = 12;
+
+/// How often a request that came before the first snapshot looks for it.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Why nothing can be decided before the first snapshot.
+const NOT_READ: &str = "it has not read all policies yet. Try again";
 
 /// Decides requests against the newest snapshot.
 pub struct Admission<F> {
@@ -83,15 +91,8 @@ impl<F: Fetch> Admission<F> {
 
     /// Decides one review; the same for the webhook and for tests without sockets.
     pub async fn decide(&self, body: &str, deadline: Instant) -> Reply {
-        let Some(world) = self.worlds.load_full() else {
-            return Reply {
-                status: StatusCode::SERVICE_UNAVAILABLE,
-                // The API server asks again inside its own timeout; by then the policies may be there.
-                retry_after: Some(1),
-                body: Bytes::from_static(
-                    b"datagate has not read all policies yet, so it cannot decide; try again\n",
-                ),
-            };
+        let Some(world) = self.world(deadline).await else {
+            return self.refuse_as(body.as_bytes(), 503, "ServiceUnavailable", NOT_READ);
         };
         let now = (self.clock)();
         let mut fetched = Fetched::default();
@@ -107,6 +108,31 @@ impl<F: Fetch> Admission<F> {
             }
         }
         self.refuse(body.as_bytes(), Failure::Deadline)
+    }
+
+    /// The newest snapshot. Just after the start there is none: waiting a moment for it is better than a refusal, and a
+    /// refusal in our words is better than the API server giving up on us.
+    async fn world(&self, deadline: Instant) -> Option<Arc<World>> {
+        loop {
+            if let Some(world) = self.worlds.load_full() {
+                return Some(world);
+            }
+            let next = Instant::now() + LOOK_AGAIN;
+            if next >= deadline {
+                return None;
+            }
+            tokio::time::sleep_until(next).await;
+        }
+    }
+
+    fn refuse_as(&self, body: &[u8], code: u16, reason: &'static str, why: &str) -> Reply {
+        match uid(body) {
+            Some(uid) => reply::refusal(&render::refusal(&uid, code, reason, why), &uid),
+            None => {
+                let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                reply::error(status, why)
+            }
+        }
     }
 
     fn conclude(&self, subject: &Subject, decision: &Decision, now: Timestamp) -> Reply {
@@ -182,13 +208,7 @@ impl<F: Fetch> Admit for Admission<F> {
             Failure::TooLarge { .. } => (413, "RequestEntityTooLarge"),
             Failure::Unreadable => (400, "BadRequest"),
         };
-        match uid(body) {
-            Some(uid) => reply::refusal(&render::refusal(&uid, code, reason, &why.to_string()), &uid),
-            None => {
-                let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                reply::error(status, &why.to_string())
-            }
-        }
+        self.refuse_as(body, code, reason, &why.to_string())
     }
 }
 

@@ -109,14 +109,45 @@ async fn reasons(annotations: &str, spec: &str) -> Vec<String> {
         .collect()
 }
 
-#[tokio::test]
-async fn before_the_policies_are_read_it_asks_to_come_again() {
+#[tokio::test(start_paused = true)]
+async fn before_the_policies_are_read_it_waits_and_then_refuses_in_its_own_words() {
     let empty: Worlds = Arc::new(ArcSwapOption::empty());
-    let deadline = Instant::now() + Duration::from_secs(4);
+    let begun = Instant::now();
+    let deadline = begun + Duration::from_secs(4);
     let reply = admission(empty, Mode::Enforce)
         .admit(review("{}", GPU).into(), deadline)
         .await;
-    assert_eq!((reply.status.as_u16(), reply.retry_after), (503, Some(1)));
+    assert_eq!(refused(&reply), []);
+    let told: Value = serde_json::from_slice(&reply.body).unwrap();
+    let status = &told["response"]["status"];
+    assert_eq!(
+        (&status["code"], &status["reason"]),
+        (&json!(503), &json!("ServiceUnavailable"))
+    );
+    assert!(
+        status["message"]
+            .as_str()
+            .unwrap()
+            .contains("has not read all policies yet"),
+        "{status}"
+    );
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "the API server still waits"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_comes_just_before_the_policies_is_judged_by_them() {
+    let late: Worlds = Arc::new(ArcSwapOption::empty());
+    let admission = admission(late.clone(), Mode::Enforce);
+    let deadline = Instant::now() + Duration::from_secs(4);
+    let publish = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        late.store(worlds().load_full());
+    };
+    let (reply, ()) = tokio::join!(admission.admit(review("{}", GPU).into(), deadline), publish);
+    assert_eq!(refused(&reply)[0].0, "DataUndeclared");
 }
 
 #[tokio::test]
