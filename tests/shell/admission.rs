@@ -392,6 +392,29 @@ async fn a_hundred_thousand_containers_are_answered() {
 }
 
 #[tokio::test]
+async fn a_list_in_each_of_many_containers_is_bounded_as_a_whole() {
+    let one = |i: usize| {
+        let names: Vec<String> = (0..64).map(|j| format!("d{i}-{j}")).collect();
+        format!(
+            r#"{{"name":"c{i}","env":[{{"name":"DATAGATE_DATASETS","value":"{}"}}]}}"#,
+            names.join(",")
+        )
+    };
+    let containers: Vec<String> = (0..1_000).map(one).collect();
+    let spec = format!(
+        r#"{{"template":{{"spec":{{"containers":[{}]}}}}}}"#,
+        containers.join(",")
+    );
+    let reply = post(review("{}", &spec)).await;
+    assert_eq!(refused(&reply)[0].0, "DeclarationInvalid");
+    let text = String::from_utf8_lossy(&reply.body);
+    assert!(
+        text.contains("64000 bodies of data are declared in all lists together"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn refusals_by_the_server_carry_the_uid() {
     let body = review("{}", GPU);
     let admission = admission(worlds(), Mode::Enforce);

@@ -16,6 +16,10 @@ pub const PREFIX: &str = "datagate.dev/";
 /// At most this many items in a list.
 pub const MAX_ITEMS: usize = 64;
 
+/// At most this many bodies of data, and this many problems told, in all lists of a workload together: each is judged by
+/// each policy, and a workload may have a list in each of its containers.
+pub const MAX_JOINED: usize = 256;
+
 /// At most this many bytes in a value: 64 pinned names with room to spare.
 pub const MAX_BYTES: usize = 32 * 1024;
 
@@ -109,6 +113,8 @@ pub enum Invalid {
     EmptyItem { key: &'static str },
     /// More than `MAX_ITEMS`.
     TooMany { key: &'static str, count: usize },
+    /// More than `MAX_JOINED` in all lists together.
+    TooManyJoined { count: usize },
     /// More than `MAX_BYTES`.
     TooLong { key: &'static str, bytes: usize },
     /// No name that a DatasetRecord can have.
@@ -222,9 +228,27 @@ impl<'a> Declared<'a> {
                 what: Invalid::NoneBesideData,
             });
         }
+        if let Some(over) = self.uses.get(MAX_JOINED) {
+            let what = Invalid::TooManyJoined {
+                count: self.uses.len(),
+            };
+            self.problems.push(Problem { at: over.at, what });
+            // The rest is not judged: each policy refuses the workload for this as hard as it refuses anything.
+            self.uses.truncate(MAX_JOINED);
+        }
         self.problems
             .sort_by(|a, b| (&a.what, a.at).cmp(&(&b.what, b.at)));
         self.problems.dedup();
+        self.bound_problems();
+    }
+
+    /// Keeps enough problems to be told; that data was left out is always one of them.
+    fn bound_problems(&mut self) {
+        let mut kept = 0_usize;
+        self.problems.retain(|problem| {
+            kept = kept.saturating_add(1);
+            kept <= MAX_JOINED || matches!(problem.what, Invalid::TooManyJoined { .. })
+        });
     }
 
     fn problem(&mut self, at: At, what: Invalid) {

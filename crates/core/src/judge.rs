@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::decide::{self, Subject, decide, governs};
 use crate::decision::{Decision, Ground, Outcome, UsedData};
-use crate::declaration::{Declared, Source};
+use crate::declaration::{Declared, Invalid, Source};
 use crate::draft::Identity;
 use crate::fetched::{Absence, Fetched, Need};
 use crate::finding::{Detail, Finding, Found, Unverified};
@@ -368,8 +368,18 @@ fn forgive(list: &mut Vec<Finding<At>>, of_root: &[Finding<At>]) {
             it.reason(),
         )
     }
+    // Data that was left out was not judged, so nothing about it can be forgiven.
+    let unjudged = |it: &Finding<At>| {
+        matches!(
+            it.detail,
+            Detail::DeclarationInvalid(Invalid::TooManyJoined { .. })
+        )
+    };
     let of_root: HashSet<_> = of_root.iter().map(key).collect();
-    list.retain(|it| it.pause == Some(RunningWorkloads::BlockNewPods) || !of_root.contains(&key(it)));
+    list.retain(|it| {
+        let pauses = it.pause == Some(RunningWorkloads::BlockNewPods);
+        pauses || unjudged(it) || !of_root.contains(&key(it))
+    });
 }
 
 /// A child that could not be verified inherits nothing; where that is why nothing is declared, it is told.

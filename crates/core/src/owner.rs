@@ -4,6 +4,8 @@
 //! read, and the chain of controllers exists with equal UIDs. Owner references alone prove nothing: anyone who may
 //! create an object may write them.
 
+use std::collections::HashMap;
+
 use crate::draft::Identity;
 use crate::fetched::{Absence, Fetched, Need};
 use crate::finding::Unverified;
@@ -164,11 +166,15 @@ pub fn contains(root: &Submission<'_>, child: &Submission<'_>, settings: &Settin
             && a.args == b.args
             && (b.accelerated || !a.accelerated)
     };
+    let mut of_root: HashMap<&str, Vec<&Run<'_>>> = HashMap::new();
+    for (id, run) in root.runs() {
+        let name = root.node(id).map_or("", |node| &node.name);
+        of_root.entry(name).or_default().push(run);
+    }
     let known = |child_run: &Run<'_>, name: &str| {
-        root.nodes.iter().any(|node| match &node.what {
-            crate::submission::What::Run(run) => node.name.as_str() == name && same(child_run, run),
-            crate::submission::What::Call(_) => false,
-        })
+        of_root
+            .get(name)
+            .is_some_and(|runs| runs.iter().any(|run| same(child_run, run)))
     };
     let injected = |run: &Run<'_>| {
         run.role != Role::Ephemeral

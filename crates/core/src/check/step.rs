@@ -3,6 +3,8 @@
 //! Missing, not first, insufficient and stale are one evaluation that keeps the best attempt. The catalogue is asked
 //! first, dataset by dataset; what it leaves open is collected over all policies and proved in one pass over the workload.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 
 use super::{Case, Data, Findings};
@@ -106,6 +108,7 @@ impl<'a> Asks<'a> {
 /// bit `2i + 1` the same with a list that is current at the start.
 struct Workload<'w, 'a> {
     case: &'w Case<'a>,
+    named: Named<'w>,
     is: Vec<Mask>,
     proof: Option<Proof>,
 }
@@ -121,13 +124,14 @@ const fn current_bit(index: usize) -> Mask {
 impl<'w, 'a> Workload<'w, 'a> {
     fn new(case: &'w Case<'a>, asks: &[Ask<'a>]) -> Self {
         let nodes = &case.submission.nodes;
+        let named = Named::of(case);
         let mut is: Vec<Mask> = vec![0; nodes.len()];
         for (ask, index) in asks.iter().zip(0..) {
             if (ask.rule.accepted - Evidence::Catalogued).is_empty() {
                 continue;
             }
             for (slot, node) in is.iter_mut().zip(nodes) {
-                let shown = shown_by(case, node, ask.policy, ask.rule.step);
+                let shown = named.shown_by(node, ask.policy, ask.rule.step);
                 if shown
                     .iter()
                     .any(|(evidence, _)| ask.rule.accepted.contains(*evidence))
@@ -146,7 +150,12 @@ impl<'w, 'a> Workload<'w, 'a> {
             .iter()
             .any(|mask| *mask != 0)
             .then(|| Proof::new(case.submission, &is));
-        Self { case, is, proof }
+        Self {
+            case,
+            named,
+            is,
+            proof,
+        }
     }
 
     fn is(&self, node: NodeId, mask: Mask) -> bool {
@@ -170,7 +179,7 @@ impl<'w, 'a> Workload<'w, 'a> {
         if !trainers.is_empty() && escapes(mask).is_none() {
             let run = self.first(mask).and_then(|node| self.case.submission.node(node));
             let shown = run
-                .map(|node| shown_by(self.case, node, ask.policy, step))
+                .map(|node| self.named.shown_by(node, ask.policy, step))
                 .unwrap_or_default();
             let best = shown
                 .iter()
@@ -252,12 +261,12 @@ impl<'w, 'a> Workload<'w, 'a> {
         let main = |run: &Run<'_>| matches!(run.role, Role::Main | Role::Ephemeral);
         let trains = |run: &Run<'_>| run.accelerated || (main(run) && (all || !accelerated));
         let candidates: Vec<(NodeId, &Run<'_>)> = self.runs().filter(|(id, _)| !self.is(*id, step)).collect();
-        let images: Vec<&str> = candidates
+        let images: HashSet<&str> = candidates
             .iter()
             .filter(|(_, run)| trains(run))
             .map(|(_, run)| run.image.as_str())
             .collect();
-        let same_image = |run: &Run<'_>| !run.image.is_empty() && images.contains(&run.image.as_str());
+        let same_image = |run: &Run<'_>| !run.image.is_empty() && images.contains(run.image.as_str());
         candidates
             .iter()
             .filter(|(_, run)| trains(run) || same_image(run))
@@ -314,7 +323,7 @@ impl<'w, 'a> Workload<'w, 'a> {
         }
         let shown = self
             .nodes()
-            .flat_map(|(_, node)| shown_by(self.case, node, ask.policy, ask.rule.step));
+            .flat_map(|(_, node)| self.named.shown_by(node, ask.policy, ask.rule.step));
         shown
             .map(|(evidence, _)| evidence)
             .find(|evidence| !ask.rule.accepted.contains(*evidence))
@@ -331,41 +340,50 @@ impl<'w, 'a> Workload<'w, 'a> {
     }
 }
 
-/// How a node is shown to be a step, and whether it reads its list when it starts.
-fn shown_by(case: &Case<'_>, node: &Node<'_>, policy: &Policy, step: StepType) -> Vec<(Evidence, bool)> {
-    let mut shown = Vec::new();
-    let named = |name: &str| {
-        !name.is_empty()
-            && case
-                .declared
-                .steps
-                .iter()
-                .any(|it| it.step == step && it.name == name)
-    };
-    let call_named = || {
-        case.submission
-            .nodes
-            .iter()
-            .any(|call| matches!(call.what, What::Call(frame) if frame == node.frame) && named(&call.name))
-    };
-    if named(&node.name) || call_named() {
-        shown.push((Evidence::Declared, false));
-    }
-    if let What::Run(run) = &node.what
-        && run.role != Role::Ephemeral
-        && let Some(digest) = run.digest()
-    {
-        let trusted = policy.trust.iter().filter(|image| {
-            image.step == step
-                && *image.digest == *digest
-                && run.runs_as(image.command.as_deref(), image.args.as_deref())
-        });
-        if let Some(current) = trusted
-            .map(|image| image.reads_list_at_start)
-            .reduce(|a, b| a || b)
-        {
-            shown.push((Evidence::TrustedImage, current));
+/// What the declaration names as steps: sets, because a workload may have as many names as bytes.
+struct Named<'w> {
+    names: HashSet<(StepType, &'w str)>,
+    /// Frames that run because a named task or job calls them.
+    frames: HashSet<(StepType, FrameId)>,
+}
+
+impl<'w> Named<'w> {
+    fn of(case: &'w Case<'_>) -> Self {
+        let names: HashSet<_> = case.declared.steps.iter().map(|it| (it.step, it.name)).collect();
+        let mut frames = HashSet::new();
+        for node in &case.submission.nodes {
+            if let What::Call(frame) = node.what {
+                let steps = StepType::ALL
+                    .iter()
+                    .filter(|step| names.contains(&(**step, node.name.as_str())));
+                frames.extend(steps.map(|step| (*step, frame)));
+            }
         }
+        Self { names, frames }
     }
-    shown
+
+    /// How a node is shown to be a step, and whether it reads its list when it starts.
+    fn shown_by(&self, node: &Node<'_>, policy: &Policy, step: StepType) -> Vec<(Evidence, bool)> {
+        let mut shown = Vec::new();
+        if self.names.contains(&(step, node.name.as_str())) || self.frames.contains(&(step, node.frame)) {
+            shown.push((Evidence::Declared, false));
+        }
+        if let What::Run(run) = &node.what
+            && run.role != Role::Ephemeral
+            && let Some(digest) = run.digest()
+        {
+            let trusted = policy.trust.iter().filter(|image| {
+                image.step == step
+                    && *image.digest == *digest
+                    && run.runs_as(image.command.as_deref(), image.args.as_deref())
+            });
+            if let Some(current) = trusted
+                .map(|image| image.reads_list_at_start)
+                .reduce(|a, b| a || b)
+            {
+                shown.push((Evidence::TrustedImage, current));
+            }
+        }
+        shown
+    }
 }

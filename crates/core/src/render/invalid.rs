@@ -12,6 +12,9 @@ pub(super) fn cause(invalid: &Invalid) -> String {
         Invalid::Empty { key } => format!("{key} is empty"),
         Invalid::EmptyItem { key } => format!("{key} has an empty item"),
         Invalid::TooMany { key, count } => format!("{key} has {count} items"),
+        Invalid::TooManyJoined { count } => {
+            format!("{count} bodies of data are declared in all lists together")
+        }
         Invalid::TooLong { key, bytes } => format!("{key} has {bytes} bytes"),
         Invalid::NotAName { given } => format!("{given} is no record name"),
         Invalid::NotADigest { given } => format!("{given} is not name@sha256:64 hex digits"),
@@ -50,6 +53,12 @@ pub(super) fn correction(invalid: &Invalid) -> String {
             "At most {} are allowed: catalogue them as one record",
             crate::declaration::MAX_ITEMS
         ),
+        Invalid::TooManyJoined { .. } => {
+            format!(
+                "At most {} are allowed: catalogue them as fewer records",
+                crate::declaration::MAX_JOINED
+            )
+        }
         Invalid::TooLong { .. } => format!("At most {} are allowed", crate::declaration::MAX_BYTES),
         Invalid::NotAName { .. } => "Write names as kubectl get dsr shows them".to_owned(),
         Invalid::NotADigest { .. } => "Write the digest the record shows, or leave it out".to_owned(),
