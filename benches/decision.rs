@@ -96,10 +96,13 @@ fn orders(c: &mut Criterion) {
     let mut group = c.benchmark_group("order");
     for tasks in [10, 100, 1_000, 10_000] {
         let (submission, is) = chain(tasks);
-        assert_eq!(Proof::new(&submission, &is).before(NodeId(tasks - 1)), 1);
+        assert_eq!(
+            Proof::new(&submission, &is, u64::MAX).before(NodeId(tasks - 1)),
+            1
+        );
         group.throughput(Throughput::Elements(u64::from(tasks)));
         group.bench_function(format!("{tasks} tasks"), |b| {
-            b.iter(|| Proof::new(black_box(&submission), &is));
+            b.iter(|| Proof::new(black_box(&submission), &is, u64::MAX));
         });
     }
     group.finish();

@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use axum::http::{Request, StatusCode};
-use datagate_core::fetched::{Absence, Fetched, Need};
-use datagate_core::workload::{KnownKind, Scope};
+use datagate_core::fetched::{Absence, Fetched, Need, Resource};
+use datagate_core::workload::Scope;
 use datagate_core::world::Namespace;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use http_body_util::{BodyExt as _, Limited};
@@ -169,7 +169,8 @@ impl Asker {
             let text = self.get(path).await?;
             Ok::<_, Failure>(match need {
                 Need::Object { uid, .. } => {
-                    let is_it = serde_json::from_str::<Identity>(&text)?.metadata.uid == **uid;
+                    let found = serde_json::from_str::<Identity>(&text)?.metadata.uid;
+                    let is_it = uid.as_ref().is_none_or(|uid| found == **uid);
                     Found::Object(if is_it {
                         Ok(text.into())
                     } else {
@@ -290,29 +291,28 @@ fn path(need: &Need) -> Option<String> {
     match need {
         Need::Namespace(name) => is_name(name).then(|| format!("/api/v1/namespaces/{name}")),
         Need::Object {
-            kind,
+            resource,
+            version,
             namespace,
             name,
             ..
         } => {
-            let fine = is_name(name) && (kind.info().scope == Scope::Cluster || is_name(namespace));
-            fine.then(|| object_path(*kind, namespace, name)).flatten()
+            let fine = is_name(name) && (resource.scope() == Scope::Cluster || is_name(namespace));
+            fine.then(|| object_path(*resource, version, namespace, name))
         }
     }
 }
 
-fn object_path(kind: KnownKind, namespace: &str, name: &str) -> Option<String> {
-    let info = kind.info();
-    let version = info.versions.first()?;
-    let mut path = match info.group {
+fn object_path(resource: Resource, version: &str, namespace: &str, name: &str) -> String {
+    let mut path = match resource.group() {
         "" => format!("/api/{version}"),
         group => format!("/apis/{group}/{version}"),
     };
-    if info.scope == Scope::Namespaced {
+    if resource.scope() == Scope::Namespaced {
         path.push_str(&format!("/namespaces/{namespace}"));
     }
-    path.push_str(&format!("/{}/{name}", info.plural));
-    Some(path)
+    path.push_str(&format!("/{}/{name}", resource.plural()));
+    path
 }
 
 fn is_name(name: &str) -> bool {
@@ -349,14 +349,18 @@ impl Default for Config {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use datagate_core::workload::KnownKind;
+
     use super::*;
 
     fn object(kind: KnownKind, name: &str) -> Need {
+        let resource = Resource::Workload(kind);
         Need::Object {
-            kind,
+            resource,
+            version: resource.version(),
             namespace: "team".into(),
             name: name.into(),
-            uid: "u".into(),
+            uid: Some("u".into()),
         }
     }
 

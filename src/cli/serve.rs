@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use datagate_core::glob::Glob;
 use datagate_core::settings::{ControllerAccount, Settings};
-use datagate_core::workload::KnownKind;
+use datagate_core::workload::{Edge, KnownKind};
 
 /// Run the webhook.
 #[derive(Args, Clone, Debug)]
@@ -227,25 +227,44 @@ fn account(text: &str) -> Result<ControllerAccount, FlagError> {
     if username.is_empty() || username.contains(char::is_whitespace) {
         return Err(wrong());
     }
-    let edges = || {
-        KnownKind::ALL.iter().flat_map(|kind| {
-            let info = kind.info();
-            info.creators.iter().map(move |edge| (edge.kind, info.kind))
-        })
+    let kinds = (KnownKind::named(owner), KnownKind::named(child));
+    let makes = |owner: KnownKind, child: KnownKind| {
+        let edges = child.creators();
+        let owner = owner.info();
+        edges
+            .into_iter()
+            .any(|edge| (edge.group, edge.kind) == (owner.group, owner.kind))
     };
-    if !edges().any(|edge| edge == (owner, child)) {
-        let known: Vec<String> = edges().map(|(owner, child)| format!("{owner}/{child}")).collect();
-        return Err(FlagError::Edge {
-            owner: owner.to_owned(),
-            child: child.to_owned(),
-            known: known.join(", "),
-        });
+    let (Some(owner_kind), Some(child_kind)) = kinds else {
+        return Err(no_edge(owner, child));
+    };
+    if !makes(owner_kind, child_kind) {
+        return Err(no_edge(owner, child));
     }
     Ok(ControllerAccount {
-        owner: owner.into(),
-        child: child.into(),
+        owner: owner_kind,
+        child: child_kind,
         username: username.into(),
     })
+}
+
+fn no_edge(owner: &str, child: &str) -> FlagError {
+    let edges = KnownKind::ALL.iter().flat_map(|kind| {
+        let child = kind.info().kind;
+        kind.creators().map(move |edge| (*edge, child))
+    });
+    let of_group = |edge: &Edge| match edge.group {
+        "" | "apps" | "batch" => String::new(),
+        group => format!(".{group}"),
+    };
+    let known: Vec<String> = edges
+        .map(|(edge, child)| format!("{}{}/{child}", edge.kind, of_group(&edge)))
+        .collect();
+    FlagError::Edge {
+        owner: owner.to_owned(),
+        child: child.to_owned(),
+        known: known.join(", "),
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use datagate_core::policy::Policy;
 use datagate_core::render;
 use datagate_core::review::Review;
 use datagate_core::settings::Settings;
+use datagate_core::workload::Scope;
 use datagate_core::world::{Catalogue, Namespace, World};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -235,16 +236,22 @@ impl Cluster {
                 fetched.put_namespace(name, Err(Absence::Unreachable));
             }
             Need::Object {
-                kind,
+                resource,
                 namespace,
                 name,
                 ..
             } => {
-                let info = kind.info();
+                let default = match resource.scope() {
+                    Scope::Namespaced => "default",
+                    Scope::Cluster => "",
+                };
                 let wanted = |object: &&Value| {
                     let meta = &object["metadata"];
-                    object["kind"] == info.kind
-                        && meta["namespace"].as_str() == Some(namespace)
+                    let version = object["apiVersion"].as_str().unwrap_or_default();
+                    let group = version.split_once('/').map_or("", |(group, _)| group);
+                    object["kind"] == resource.kind()
+                        && group == resource.group()
+                        && meta["namespace"].as_str().unwrap_or(default) == &**namespace
                         && meta["name"].as_str() == Some(name)
                 };
                 let found = self

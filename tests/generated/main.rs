@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 use datagate_core::reason::Reason;
 use datagate_core::settings::Settings;
-use datagate_core::workload::KnownKind;
 use serde_json::{Value, json};
+
+mod kinds;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
@@ -82,36 +83,7 @@ fn the_chart_carries_the_crds() {
 
 #[test]
 fn the_charts_kinds_are_the_adapters() {
-    let owns = |kind: &KnownKind| {
-        let edges = KnownKind::ALL.iter().flat_map(|child| child.info().creators);
-        edges
-            .into_iter()
-            .any(|edge| edge.kind == kind.info().kind && edge.group == kind.info().group)
-    };
-    let mut adapters: Vec<Value> = KnownKind::ALL
-        .iter()
-        .map(|kind| {
-            let info = kind.info();
-            let entry = if info.trains { "training" } else { "core" };
-            json!({"apiGroup": info.group, "resource": info.plural, "subresources": info.subresources,
-                   "entry": entry, "owner": owns(kind)})
-        })
-        .collect();
-    let mut chart = yaml("charts/datagate/files/kinds.yaml")["kinds"]
-        .as_array()
-        .unwrap()
-        .clone();
-    for kind in &mut chart {
-        let kind = kind.as_object_mut().unwrap();
-        kind.entry("subresources").or_insert_with(|| json!([]));
-    }
-    let order = |kind: &Value| (kind["apiGroup"].to_string(), kind["resource"].to_string());
-    adapters.sort_by_key(order);
-    chart.sort_by_key(order);
-    assert_eq!(
-        chart, adapters,
-        "charts/datagate/files/kinds.yaml and the list in crates/core/src/workload.rs differ"
-    );
+    expect("charts/datagate/files/kinds.yaml", &kinds::chart());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::http::{Request, Response};
 use datagate::live::{Config, Fetch, KubeFetch};
 use datagate::metrics::{FetchOutcome, Metrics};
-use datagate_core::fetched::{Absence, Fetched, Need};
+use datagate_core::fetched::{Absence, Fetched, Need, Resource};
 use datagate_core::workload::KnownKind;
 use kube::Client;
 use kube::client::Body;
@@ -22,10 +22,11 @@ const SOON: Duration = Duration::from_secs(3);
 
 fn job(name: &str, uid: &str) -> Need {
     Need::Object {
-        kind: KnownKind::Job,
+        resource: Resource::Workload(KnownKind::Job),
+        version: "v1",
         namespace: "team".into(),
         name: name.into(),
-        uid: uid.into(),
+        uid: Some(uid.into()),
     }
 }
 
@@ -182,10 +183,11 @@ async fn look_ups_are_bounded_per_namespace_and_in_all() {
         ..Config::default()
     };
     let in_namespace = |namespace: usize, i: usize| Need::Object {
-        kind: KnownKind::Job,
+        resource: Resource::Workload(KnownKind::Job),
+        version: "v1",
         namespace: format!("n{namespace}").into(),
         name: format!("j{i}").into(),
-        uid: "u".into(),
+        uid: Some("u".into()),
     };
     for (namespaces, most_wanted) in [(1, 3), (4, 5)] {
         let (client, counts) = slow(10);

@@ -22,16 +22,39 @@ added counts where an operator would adopt the object by it.
 */ -}}
 {{- define "datagate.changed" -}}
 oldObject == null
-|| object.?spec != oldObject.?spec
-|| object.?template != oldObject.?template
+{{- /* Not all custom kinds keep what they run in a spec. */}}
+{{- range list "spec" "template" "tasks" "subWorkflows" "action" "target" }}
+|| object.?{{ . }} != oldObject.?{{ . }}
+{{- end }}
 || object.metadata.?labels != oldObject.metadata.?labels
 || object.metadata.?annotations != oldObject.metadata.?annotations
 {{- range .kinds.adoption }}
 {{- range .owners }}
-|| object.metadata.?ownerReferences.orValue([]).exists(r, r.apiVersion.startsWith({{ squote . }})
+|| object.metadata.?ownerReferences.orValue([]).exists(r, r.apiVersion.contains({{ squote . }})
   && !oldObject.metadata.?ownerReferences.orValue([]).exists(s, s.uid == r.uid))
 {{- end }}
 {{- end }}
+{{- $values := .values }}
+{{- range .kinds.statuses }}
+|| (request.resource.group == {{ squote .apiGroup }} && request.resource.resource == {{ squote .resource }}
+  && !(request.userInfo.username in [{{ include "datagate.accounts" (dict "accounts" .accounts "owners" (list .owner) "values" $values) }}])
+  && object.?status != oldObject.?status)
+{{- end }}
+{{- end -}}
+
+{{- /* The default accounts, and those of `controllerAccounts` that work for one of the owners or on one of the edges. */ -}}
+{{- define "datagate.accounts" -}}
+{{- $accounts := .accounts -}}
+{{- $owners := .owners | default list -}}
+{{- $edges := .edges | default list -}}
+{{- range .values.controllerAccounts -}}
+{{- $parts := regexSplit "=" . 2 -}}
+{{- $edge := index $parts 0 -}}
+{{- if or (has $edge $edges) (has (regexSplit "/" $edge 2 | first) $owners) -}}
+{{- $accounts = append $accounts (index $parts 1) -}}
+{{- end -}}
+{{- end -}}
+{{- range $i, $a := $accounts | uniq }}{{ if $i }}, {{ end }}{{ squote $a }}{{ end -}}
 {{- end -}}
 
 {{- /*
@@ -54,16 +77,12 @@ the object itself, the pod template inside it, the job template of a CronJob and
       || c.?env.orValue([]).exists(e, e.name.startsWith('DATAGATE_') || e.name == 'NVIDIA_VISIBLE_DEVICES')))
   ))
 )
-{{- $accounts := dict }}
-{{- range .values.controllerAccounts }}
-{{- $parts := regexSplit "=" . 2 }}
-{{- $_ := set $accounts (index $parts 0) (append (get $accounts (index $parts 0) | default list) (index $parts 1)) }}
-{{- end }}
+{{- $values := .values }}
 {{- range .kinds.adoption }}
 || (request.resource.resource in [{{ range $i, $r := .resources }}{{ if $i }}, {{ end }}{{ squote $r }}{{ end }}]
-  && !(request.userInfo.username in [{{ range $i, $a := (get $accounts .edge | default (list .account)) }}{{ if $i }}, {{ end }}{{ squote $a }}{{ end }}])
+  && !(request.userInfo.username in [{{ include "datagate.accounts" (dict "accounts" .accounts "edges" .edges "values" $values) }}])
   && ([?object.metadata.?labels, ?object.metadata.?annotations].exists(m, m != null && m.exists(k, {{ range $i, $k := .keys }}{{ if $i }} || {{ end }}k.startsWith({{ squote $k }}){{ end }}))
-    || object.metadata.?ownerReferences.orValue([]).exists(r, {{ range $i, $k := .owners }}{{ if $i }} || {{ end }}r.apiVersion.startsWith({{ squote $k }}){{ end }})))
+    || object.metadata.?ownerReferences.orValue([]).exists(r, {{ range $i, $k := .owners }}{{ if $i }} || {{ end }}r.apiVersion.contains({{ squote $k }}){{ end }})))
 {{- end }}
 {{- end -}}
 

@@ -1,25 +1,67 @@
 //! Building a submission: what a kind's adapter calls.
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::fetched::{Fetched, Need, Resource};
 use crate::path::{At, Paths, Seg};
 use crate::settings::Settings;
 use crate::submission::{
-    Carrier, FrameId, Hold, Key, Node, NodeId, Order, OrderId, Role, Run, Runs, Submission, Void, What,
+    Carrier, FrameId, Key, Node, NodeId, Opaque, Order, OrderId, Role, Run, Runs, Submission, Unseen, Void,
+    What,
 };
 use crate::text::Text;
 use crate::workload::meta::{Meta, OwnerReference};
 use crate::workload::pod::{Container, PodSpec, PodTemplate, VISIBLE_DEVICES};
+use crate::workload::{KnownKind, Scope};
 
 /// The submission being built, and what is at hand for it.
 #[derive(Debug)]
 pub struct Draft<'a, 's> {
-    settings: &'s Settings,
+    context: Context<'a, 's>,
     paths: &'s mut Paths<'a>,
+    /// Where the object that is being read stands, and the frame it is: those of an embedded one while it is read.
     root: At,
+    base: FrameId,
+    depth: usize,
     submission: Submission<'a>,
     identity: Identity<'a>,
+    needs: Vec<Need>,
+    /// Bytes of what was referred to, so that a small object cannot make a large one of many references.
+    bytes: usize,
 }
+
+/// What a submission is drafted with.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a, 's> {
+    /// What the platform team set.
+    pub settings: &'s Settings,
+    /// What was brought so far.
+    pub fetched: &'a Fetched,
+    /// The namespace of the request, in which references are looked up.
+    pub namespace: &'s str,
+}
+
+/// A drafted object.
+#[derive(Debug)]
+pub struct Drafted<'a> {
+    /// What it would run.
+    pub submission: Submission<'a>,
+    /// Who it is.
+    pub identity: Identity<'a>,
+    /// What must be brought before the submission is complete.
+    pub needs: Vec<Need>,
+}
+
+/// Objects inside objects, and references from what was referred to, lead at most this deep. Each step of references
+/// costs a round of look-ups, so this bounds them too.
+const MAX_DEPTH: usize = 6;
+
+/// References of one submission.
+const MAX_REFERENCES: usize = 64;
+
+/// Bytes of all that one submission refers to.
+const MAX_REFERRED_BYTES: usize = 16 * 1024 * 1024;
 
 /// Who the object is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,6 +74,8 @@ pub struct Identity<'a> {
     pub uid: Text<'a>,
     /// `metadata.ownerReferences`.
     pub owners: Vec<OwnerReference<'a>>,
+    /// Keys by which operators know their own objects.
+    pub claims: Vec<(Carrier, Text<'a>)>,
 }
 
 impl<'a> Identity<'a> {
@@ -45,7 +89,7 @@ impl<'a> Identity<'a> {
 impl<'a, 's> Draft<'a, 's> {
     /// An empty draft of the object at `root`: frame 0 is the object, order 0 is the start.
     #[must_use]
-    pub fn new(settings: &'s Settings, paths: &'s mut Paths<'a>, root: At) -> Self {
+    pub fn new(context: Context<'a, 's>, paths: &'s mut Paths<'a>, root: At) -> Self {
         let submission = Submission {
             orders: vec![Order::Start],
             frames: 1,
@@ -53,24 +97,38 @@ impl<'a, 's> Draft<'a, 's> {
             ..Submission::default()
         };
         Self {
-            settings,
+            context,
             paths,
             root,
+            base: FrameId(0),
+            depth: 0,
             submission,
             identity: Identity::default(),
+            needs: Vec::new(),
+            bytes: 0,
         }
     }
 
-    /// The path of the object itself.
+    /// The path of the object that is being read.
     #[must_use]
     pub fn root(&self) -> At {
         self.root
     }
 
+    /// The frame of the object that is being read.
+    #[must_use]
+    pub fn base(&self) -> FrameId {
+        self.base
+    }
+
     /// The finished submission.
     #[must_use]
-    pub fn finish(self) -> (Submission<'a>, Identity<'a>) {
-        (self.submission, self.identity)
+    pub fn finish(self) -> Drafted<'a> {
+        Drafted {
+            submission: self.submission,
+            identity: self.identity,
+            needs: self.needs,
+        }
     }
 
     /// The path of a field below `at`.
@@ -84,22 +142,35 @@ impl<'a, 's> Draft<'a, 's> {
             .push(at, Seg::Item(name, u32::try_from(index).unwrap_or(u32::MAX)))
     }
 
+    /// The path of an entry of a map below `at`: `spec.replicas[Worker]`.
+    pub fn entry(&mut self, at: At, name: &'static str, key: &Text<'a>) -> At {
+        self.paths.push(at, Seg::Key(name, key.clone()))
+    }
+
     /// The object's own metadata.
     pub fn object(&mut self, meta: Meta<'a>) {
-        self.keys(meta.labels.0, Carrier::Label, self.root);
-        self.keys(meta.annotations.0, Carrier::Annotation, self.root);
+        if self.depth > 0 {
+            return self.template_meta(meta, self.root);
+        }
+        self.keys(meta.labels.ours, Carrier::Label, self.root);
+        self.keys(meta.annotations.ours, Carrier::Annotation, self.root);
+        let of = |carrier: Carrier| move |key| (carrier, key);
+        let labels = meta.labels.claims.into_iter().map(of(Carrier::Label));
+        let annotations = meta.annotations.claims.into_iter().map(of(Carrier::Annotation));
+        let claims = labels.chain(annotations).collect();
         self.identity = Identity {
             name: meta.name,
             namespace: meta.namespace,
             uid: meta.uid,
             owners: meta.owner_references,
+            claims,
         };
     }
 
     /// The metadata of a template inside the object.
     pub fn template_meta(&mut self, meta: Meta<'a>, at: At) {
-        self.keys(meta.labels.0, Carrier::Label, at);
-        self.keys(meta.annotations.0, Carrier::Annotation, at);
+        self.keys(meta.labels.ours, Carrier::Label, at);
+        self.keys(meta.annotations.ours, Carrier::Annotation, at);
     }
 
     fn keys(&mut self, keys: Vec<(Text<'a>, Text<'a>)>, carrier: Carrier, at: At) {
@@ -119,11 +190,134 @@ impl<'a, 's> Draft<'a, 's> {
         }
     }
 
-    /// A place where the object waits.
-    pub fn held(&mut self, yes: bool, at: At, name: &'static str) {
-        if yes {
-            let at = self.field(at, name);
-            self.submission.held.push(Hold { name, at });
+    /// A field that may hold the object back, and whether it does. Called for every such field, in the order of the
+    /// object, so that a release shows as one that did and does no longer.
+    pub fn held(&mut self, yes: bool) {
+        self.submission.holds.push(yes);
+    }
+
+    /// JSON that belongs to what runs, compared and never read.
+    pub fn raw(&mut self, json: Option<&'a RawValue>) {
+        self.submission.raw.extend(json.map(RawValue::get));
+    }
+
+    /// The object's `status`, for kinds whose users may write it. One in which nothing is set does not count.
+    pub fn status(&mut self, status: Option<&'a RawValue>) {
+        if self.depth == 0 {
+            self.submission.status = status.map(RawValue::get).filter(|json| says_something(json));
+        }
+    }
+
+    /// Something that will run and cannot be seen.
+    pub fn opaque(&mut self, reference: impl Into<Text<'a>>, why: Unseen, at: At) {
+        let reference = reference.into();
+        self.submission.opaque.push(Opaque { reference, why, at });
+    }
+
+    /// An object that this one refers to by name, with the path of what is inside it. While it is not brought it is
+    /// asked for; what cannot be had is opaque.
+    pub fn fetch(
+        &mut self,
+        resource: Resource,
+        namespace: Option<&str>,
+        name: &Text<'a>,
+        at: At,
+    ) -> Option<(&'a str, At)> {
+        let reference: Text<'a> = format!("{} {}", resource.kind(), crate::render::shown(name)).into();
+        self.submission.references.push(reference.clone());
+        let namespace = match resource.scope() {
+            Scope::Cluster => "",
+            Scope::Namespaced => namespace.unwrap_or(self.context.namespace),
+        };
+        let need = Need::Object {
+            resource,
+            version: resource.version(),
+            namespace: namespace.into(),
+            name: name.as_str().into(),
+            uid: None,
+        };
+        let over = self.submission.references.len() > MAX_REFERENCES || self.depth >= MAX_DEPTH;
+        let why = match self.context.fetched.object(&need) {
+            _ if over => Unseen::TooFar,
+            Some(Ok(json)) if self.bytes.saturating_add(json.len()) > MAX_REFERRED_BYTES => Unseen::TooFar,
+            Some(Ok(json)) => {
+                self.bytes = self.bytes.saturating_add(json.len());
+                return Some((json, self.inside(resource.kind(), name.clone())));
+            }
+            Some(Err(absence)) => absence.into(),
+            None => {
+                if !self.needs.contains(&need) {
+                    self.needs.push(need);
+                }
+                return None;
+            }
+        };
+        self.opaque(reference, why, at);
+        None
+    }
+
+    /// An object that this one refers to, read as what the caller needs of it.
+    pub fn fetch_as<T: Deserialize<'a>>(
+        &mut self,
+        resource: Resource,
+        name: &Text<'a>,
+        at: At,
+    ) -> Option<(T, At)> {
+        let (json, inside) = self.fetch(resource, None, name, at)?;
+        match serde_json::from_str(json) {
+            Ok(object) => Some((object, inside)),
+            Err(_) => {
+                let reference = format!("{} {}", resource.kind(), crate::render::shown(name));
+                self.opaque(reference, Unseen::Unreadable, at);
+                None
+            }
+        }
+    }
+
+    /// The path of what is inside another object, written `CronJob/nightly`.
+    pub fn inside(&mut self, kind: &'static str, name: Text<'a>) -> At {
+        self.paths.push(Paths::ROOT, Seg::Inside(kind, name))
+    }
+
+    /// Reads what stands one object further away; too far away it is not read.
+    pub fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        if self.depth >= MAX_DEPTH {
+            return None;
+        }
+        self.depth = self.depth.saturating_add(1);
+        let read = read(self);
+        self.depth = self.depth.saturating_sub(1);
+        Some(read)
+    }
+
+    /// A whole object inside this one, or one that it refers to, in a frame of its own that the caller calls. `named`
+    /// is how to tell of it if it cannot be read.
+    pub fn embed(&mut self, object: &'a str, at: At, named: &Text<'a>) -> Embedded {
+        let Ok(meta) = serde_json::from_str::<TypeMeta<'a>>(object) else {
+            self.opaque(named.clone(), Unseen::Unreadable, at);
+            return Embedded::Unreadable;
+        };
+        let group = meta.api_version.split_once('/').map_or("", |(group, _)| group);
+        let Some(kind) = KnownKind::find(group, &meta.kind) else {
+            return Embedded::Unknown;
+        };
+        let Ok(read) = kind.read(object) else {
+            self.opaque(named.clone(), Unseen::Unreadable, at);
+            return Embedded::Unreadable;
+        };
+        let frame = self.frame(at);
+        let (root, base) = (self.root, self.base);
+        let drafted = self.deeper(|d| {
+            (d.root, d.base) = (at, frame);
+            read.draft_into(d);
+        });
+        (self.root, self.base) = (root, base);
+        match drafted {
+            Some(()) => Embedded::Frame(frame),
+            None => {
+                self.opaque(named.clone(), Unseen::TooFar, at);
+                Embedded::Unreadable
+            }
         }
     }
 
@@ -178,7 +372,7 @@ impl<'a, 's> Draft<'a, 's> {
     /// The one pod template of an object that has nothing else: called once by the object.
     pub fn only_pod(&mut self, template: PodTemplate<'a>, at: At, runs: Runs) {
         let frame = self.pod(template, at);
-        self.call(FrameId(0), Text::default(), frame, OrderId(0), runs, at);
+        self.call(self.base, Text::default(), frame, OrderId(0), runs, at);
     }
 
     /// A pod template: its keys, and its containers in their order. Returns the pod's frame.
@@ -198,7 +392,7 @@ impl<'a, 's> Draft<'a, 's> {
         let class = spec
             .runtime_class_name
             .as_ref()
-            .filter(|class| self.settings.is_accelerated_class(class));
+            .filter(|class| self.context.settings.is_accelerated_class(class));
         if class.is_some() {
             let at = self.field(at, "runtimeClassName");
             self.submission.accelerator.get_or_insert(at);
@@ -251,7 +445,7 @@ impl<'a, 's> Draft<'a, 's> {
     ) -> NodeId {
         let asks = container.resources.is_some_and(|resources| {
             let mut names = resources.limits.0.iter().chain(&resources.requests.0);
-            names.any(|name| self.settings.is_accelerator(name)) || !resources.claims.0.is_empty()
+            names.any(|name| self.context.settings.is_accelerator(name)) || !resources.claims.0.is_empty()
         });
         let mut visible_devices = false;
         for (variable, i) in container.env.variables.into_iter().zip(0..) {
@@ -289,4 +483,40 @@ impl<'a, 's> Draft<'a, 's> {
             at,
         })
     }
+}
+
+/// What came of an object inside another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Embedded {
+    /// It was read, and is this frame.
+    Frame(FrameId),
+    /// It is of a kind that datagate does not read; the caller knows whether that matters.
+    Unknown,
+    /// It cannot be read, and is opaque already.
+    Unreadable,
+}
+
+/// `apiVersion` and `kind`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TypeMeta<'a> {
+    #[serde(borrow, default)]
+    api_version: Text<'a>,
+    #[serde(borrow, default)]
+    kind: Text<'a>,
+}
+
+/// Whether anything is set in a status: clients write the empty one of their types, `{"startedAt": null}`.
+fn says_something(json: &str) -> bool {
+    fn set(value: &serde_json::Value) -> bool {
+        use serde_json::Value;
+        match value {
+            Value::Null => false,
+            Value::Object(map) => map.values().any(set),
+            Value::Array(list) => !list.is_empty(),
+            Value::String(text) => !text.is_empty(),
+            Value::Bool(_) | Value::Number(_) => true,
+        }
+    }
+    serde_json::from_str(json).map_or(true, |value| set(&value))
 }

@@ -4,13 +4,12 @@ use enumset::EnumSet;
 use jiff::Timestamp;
 
 use crate::declaration::Invalid;
-use crate::fetched::Absence;
 use crate::path::At;
 use crate::policy::Period;
 use crate::purpose::Purposes;
 use crate::reason::Reason;
 use crate::region::Region;
-use crate::submission::Void;
+use crate::submission::{Unseen, Void};
 use crate::vocabulary::{
     Action, DataCategory, DeclarationKind, Evidence, RunningWorkloads, SourceCategory, StepType,
 };
@@ -106,12 +105,13 @@ pub enum Detail {
         accepted: EnumSet<Evidence>,
         nothing_trains: bool,
     },
-    /// Something does it, but not provably before training.
+    /// Something does it, but not provably before training; and the way round it.
     StepNotFirst {
         step: StepType,
         node: Box<str>,
         trainer: Box<str>,
         void: Void,
+        way: Box<[Box<str>]>,
     },
     /// The list is too old, or its date unknown.
     OptOutListStale {
@@ -120,11 +120,13 @@ pub enum Detail {
         allowed_days: u16,
         accepted: EnumSet<Evidence>,
     },
-    /// The step is shown by other evidence than the policy accepts.
+    /// The step is shown by other evidence than the policy accepts; perhaps only because another pod that has its name
+    /// could stand in for it.
     EvidenceInsufficient {
         step: StepType,
         have: Evidence,
         accepted: EnumSet<Evidence>,
+        by_name: Option<Box<str>>,
     },
     /// The record states no lowest age.
     AgeUnknown { minimum: u8 },
@@ -141,12 +143,14 @@ pub enum Detail {
     },
     /// The owner it names could not be verified, so it inherits nothing.
     OwnerUnverified { owner: Box<str>, why: Unverified },
+    /// It claims to be an operator's own, which did not make it.
+    ClaimForged { operator: &'static str, by: Box<str> },
     /// The policy cannot be read.
     PolicyUnreadable { error: Box<str> },
     /// The workload is not what its kind says.
     WorkloadUnreadable { field: Box<str>, what: Box<str> },
     /// What it will run cannot be seen.
-    WorkloadOpaque { reference: Box<str>, why: Absence },
+    WorkloadOpaque { reference: Box<str>, why: Unseen },
 }
 
 /// By what a pause without regions matches.
@@ -264,7 +268,7 @@ impl Detail {
             Self::CategoryUnknown { .. } => Reason::CategoryUnknown,
             Self::CategoryExcluded { .. } => Reason::CategoryExcluded,
             Self::LegalBasisNotAllowed { .. } => Reason::LegalBasisNotAllowed,
-            Self::OwnerUnverified { .. } => Reason::OwnerUnverified,
+            Self::OwnerUnverified { .. } | Self::ClaimForged { .. } => Reason::OwnerUnverified,
             Self::PolicyUnreadable { .. } => Reason::PolicyUnreadable,
             Self::WorkloadUnreadable { .. } => Reason::WorkloadUnreadable,
             Self::WorkloadOpaque { .. } => Reason::WorkloadOpaque,

@@ -5,20 +5,21 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::claim::{self, Claim};
 use crate::decide::{self, Subject, decide, governs};
 use crate::decision::{Decision, Ground, Outcome, UsedData};
 use crate::declaration::{Declared, Invalid, Source};
-use crate::draft::Identity;
-use crate::fetched::{Absence, Fetched, Need};
+use crate::draft::{Context, Drafted, Identity};
+use crate::fetched::{Fetched, Need};
 use crate::finding::{Detail, Finding, Found, Unverified};
 use crate::owner::{self, Owner};
-use crate::path::{At, Paths};
+use crate::path::{At, Paths, Seg};
 use crate::reason::Reason;
 use crate::review::{Operation, Review};
-use crate::submission::{Opaque, Submission};
+use crate::submission::{Opaque, Submission, Unseen};
 use crate::update::{self, Change};
 use crate::vocabulary::{Action, RunningWorkloads};
-use crate::workload::{KnownKind, ReadError, Scope};
+use crate::workload::{Class, KnownKind, Object, ReadError, Scope, Takes};
 use crate::world::{Namespace, PolicySlot, RecordSlot, World};
 
 mod namespace;
@@ -39,7 +40,7 @@ pub enum Verdict {
 pub fn judge<'a>(review: Review<'a>, world: &'a World, fetched: &'a Fetched, now: Timestamp) -> Verdict {
     match (Judge { world, fetched, now }).judge(review) {
         Ok(decision) => Verdict::Decided(Box::new(decision)),
-        Err(need) => Verdict::Needs(vec![need]),
+        Err(needs) => Verdict::Needs(needs),
     }
 }
 
@@ -57,7 +58,7 @@ struct Place<'a> {
 }
 
 impl<'a> Judge<'a> {
-    fn judge(&self, mut review: Review<'a>) -> Result<Decision, Need> {
+    fn judge(&self, mut review: Review<'a>) -> Result<Decision, Vec<Need>> {
         let name = Box::from(&*review.name);
         let not_governed = |ground| Decision {
             ground,
@@ -76,17 +77,25 @@ impl<'a> Judge<'a> {
             field: String::new(),
             what: "there is no object".to_owned(),
         };
-        match review.object.take().unwrap_or_else(|| Err(missing())) {
+        let object = review.object.take().unwrap_or_else(|| Err(missing()));
+        match object.and_then(|object| known_version(kind, &review).map(|()| object)) {
             Err(error) => Ok(self.unreadable(&review, &place, &error)),
-            Ok(object) => {
-                let mut paths = Paths::default();
-                let (submission, identity) = object.draft(&self.world.settings, &mut paths, Paths::ROOT);
-                self.readable(&review, kind, &place, submission, &identity, paths)
-            }
+            Ok(object) => self.readable(&review, kind, &place, object),
         }
     }
 
-    fn place(&self, kind: KnownKind, review: &Review<'a>) -> Result<Place<'a>, Need> {
+    fn context<'s>(&self, review: &'s Review<'_>) -> Context<'a, 's>
+    where
+        'a: 's,
+    {
+        Context {
+            settings: &self.world.settings,
+            fetched: self.fetched,
+            namespace: &review.namespace,
+        }
+    }
+
+    fn place(&self, kind: KnownKind, review: &Review<'a>) -> Result<Place<'a>, Vec<Need>> {
         let all = || self.world.policies().collect();
         if kind.info().scope == Scope::Cluster {
             return Ok(Place {
@@ -105,7 +114,7 @@ impl<'a> Judge<'a> {
         }
         Ok(match self.fetched.namespace(name) {
             // A namespace made a moment ago is asked for, never read as having no labels.
-            None if self.world.policies().next().is_some() => return Err(Need::Namespace(name.into())),
+            None if self.world.policies().next().is_some() => return Err(vec![Need::Namespace(name.into())]),
             None => Place {
                 slots: Vec::new(),
                 namespace: None,
@@ -168,19 +177,38 @@ impl<'a> Judge<'a> {
         review: &Review<'a>,
         kind: KnownKind,
         place: &Place<'a>,
-        mut submission: Submission<'a>,
-        identity: &Identity<'a>,
-        mut paths: Paths<'a>,
-    ) -> Result<Decision, Need> {
+        object: Object<'a>,
+    ) -> Result<Decision, Vec<Need>> {
+        let context = self.context(review);
+        let mut paths = Paths::default();
+        let Drafted {
+            mut submission,
+            identity,
+            needs,
+        } = object.draft(context, &mut paths, Paths::ROOT);
         let name: Box<str> = if identity.name.is_empty() {
             (*review.name).into()
         } else {
             (*identity.name).into()
         };
-        let old = self.old(review, kind);
-        if let Some(old) = &old
-            && update::change(old, &submission) == Change::Nothing
+        let settings = &self.world.settings;
+        let old = self.old(review, kind, context);
+        let status_before = old.as_ref().and_then(|old| old.submission.status);
+        if let Some(status) = submission.status
+            && Some(status) != status_before
+            && !claim::is_controller(kind, review, settings)
         {
+            let at = paths.push(Paths::ROOT, Seg::Field("status"));
+            submission.opaque.push(Opaque {
+                reference: "the status".into(),
+                why: Unseen::Status,
+                at,
+            });
+        }
+        let unchanged = old
+            .as_ref()
+            .is_some_and(|old| update::change(&old.submission, &submission) == Change::Nothing);
+        if unchanged && !claims_more(&identity, old.as_ref()) {
             let policies = governing(&place.slots);
             let (outcome, ground) = (Outcome::Allowed, Ground::Unchanged);
             return Ok(Decision {
@@ -191,17 +219,23 @@ impl<'a> Judge<'a> {
                 ..Decision::default()
             });
         }
+        if !needs.is_empty() {
+            return Err(needs);
+        }
         if place.unreachable {
             let reference = format!("Namespace {}", review.namespace).into();
-            let why = Absence::Unreachable;
+            let why = Unseen::Unreachable;
             submission.opaque.push(Opaque {
                 reference,
                 why,
                 at: Paths::ROOT,
             });
         }
-        let settings = &self.world.settings;
-        let owner = owner::verify(review, kind, identity, settings, self.fetched, &mut paths)?;
+        let owner = owner::verify(review, kind, &identity, context, &mut paths)?;
+        let claim = {
+            let identities = (&identity, old.as_ref().map(|old| &old.identity));
+            claim::forged(review, kind, identities, &owner, settings, &mut paths)
+        };
         let defaults = place
             .namespace
             .map(|it| default_keys(it, &review.namespace, &mut paths))
@@ -217,8 +251,13 @@ impl<'a> Judge<'a> {
             .chain(chain.iter().map(|it| (it.kind, &it.submission)))
             .collect();
         // What was governed stays governed: an update cannot drop its keys and go its own way.
-        let before = old.iter().map(|old| (kind, old));
-        let policies = governed_by(&place.slots, family.iter().copied().chain(before));
+        let before = old.iter().map(|old| (kind, &old.submission));
+        let policies = match &claim {
+            // It could stand in for a step of any workload of the namespace.
+            Some(_) => place.slots.clone(),
+            None if unchanged => Vec::new(),
+            None => governed_by(&place.slots, family.iter().copied().chain(before)),
+        };
         if policies.is_empty() {
             return Ok(Decision {
                 ground: Ground::OutOfScope,
@@ -226,15 +265,25 @@ impl<'a> Judge<'a> {
                 ..Decision::default()
             });
         }
-        let trains = family.iter().any(|(kind, _)| kind.info().trains);
+        let trains = family.iter().any(|(kind, _)| kind.info().trains());
         let declared = with_defaults(
             Declared::read(family.iter().flat_map(|(_, it)| &it.keys)),
             &defaults,
         );
         let root = chain.last();
-        let continues = matches!(owner, Owner::Verified { start: false, .. }) && !place.unreachable;
-        let contained =
-            root.filter(|root| continues && owner::contains(&root.submission, &submission, settings));
+        let takes_all = matches!(
+            owner,
+            Owner::Verified {
+                takes: Takes::Everything,
+                ..
+            }
+        );
+        let rewrites = chain.iter().any(|it| it.kind.info().rewrites);
+        let contained = root.filter(|root| {
+            takes_all
+                && !place.unreachable
+                && owner::contains(&root.submission, &submission, rewrites, settings)
+        });
         let judged = contained.map_or(&submission, |root| &root.submission);
         let at = contained.map_or(Paths::ROOT, |root| root.root);
         let (declared_by, governing) = (&declared, &*policies);
@@ -246,7 +295,11 @@ impl<'a> Judge<'a> {
             ceiling,
             root: at,
         };
-        let mut found = decide(&subject, self.world, self.now);
+        let mut found = if unchanged {
+            Found::default()
+        } else {
+            decide(&subject, self.world, self.now)
+        };
         if let Some(root) = contained {
             let of_root = with_defaults(Declared::read(&root.submission.keys), &defaults);
             let policies = governed_by(&place.slots, [(root.kind, &root.submission)]);
@@ -254,7 +307,7 @@ impl<'a> Judge<'a> {
                 submission: &root.submission,
                 declared: &of_root,
                 policies: &policies,
-                trains: root.kind.info().trains,
+                trains: root.kind.info().trains(),
                 ceiling,
                 root: at,
             };
@@ -263,6 +316,9 @@ impl<'a> Judge<'a> {
         }
         if let Owner::Unverified { owner, why } = &owner {
             tell_unverified(owner, *why, &mut found.list);
+        }
+        if let Some(claim) = &claim {
+            self.tell_forged(claim, &place.slots, &mut found);
         }
         let ground = if contained.is_some() {
             Ground::Child
@@ -275,16 +331,22 @@ impl<'a> Judge<'a> {
     }
 
     /// What the object was before an update, if that can be read.
-    fn old(&self, review: &Review<'a>, kind: KnownKind) -> Option<Submission<'a>> {
+    fn old(&self, review: &Review<'a>, kind: KnownKind, context: Context<'a, '_>) -> Option<Drafted<'a>> {
         let old = review
             .old_object
             .filter(|_| review.operation == Operation::Update)?;
         let mut paths = Paths::default();
-        let (old, _) = kind
-            .read(old)
-            .ok()?
-            .draft(&self.world.settings, &mut paths, Paths::ROOT);
-        Some(old)
+        Some(kind.read(old).ok()?.draft(context, &mut paths, Paths::ROOT))
+    }
+
+    fn tell_forged(&self, claim: &Claim, slots: &[&Arc<PolicySlot>], found: &mut Found) {
+        for policy in slots.iter().filter_map(|slot| slot.policy.as_deref()) {
+            let detail = Detail::ClaimForged {
+                operator: claim.operator,
+                by: claim.by.clone(),
+            };
+            crate::check::Findings::of(policy, self.now, found).policy(None, claim.at, detail);
+        }
     }
 
     fn conclude(
@@ -336,6 +398,31 @@ impl<'a> Judge<'a> {
     }
 }
 
+/// Whether an object has a claim or an owner that it had not before.
+fn claims_more(identity: &Identity<'_>, old: Option<&Drafted<'_>>) -> bool {
+    old.is_none_or(|old| {
+        let had = &old.identity;
+        identity.claims.iter().any(|claim| !had.claims.contains(claim))
+            || identity
+                .owners
+                .iter()
+                .any(|owner| !had.owners.iter().any(|it| it.uid == owner.uid))
+    })
+}
+
+/// A version whose shape nobody has read may hold its templates anywhere, so nothing is guessed.
+fn known_version(kind: KnownKind, review: &Review<'_>) -> Result<(), ReadError> {
+    let version = review.kind.version.as_str();
+    if kind.version(version).is_some() {
+        return Ok(());
+    }
+    let (info, known) = (kind.info(), kind.info().versions.join(", "));
+    Err(ReadError {
+        field: "apiVersion".to_owned(),
+        what: format!("version {version} of {} is not read, only {known}", info.kind),
+    })
+}
+
 /// The policies that govern any of a family: the object, what it was, and its verified ancestors.
 fn governed_by<'p, 's, 'x: 's>(
     slots: &[&'p Arc<PolicySlot>],
@@ -343,7 +430,12 @@ fn governed_by<'p, 's, 'x: 's>(
 ) -> Vec<&'p Arc<PolicySlot>> {
     let attributes: Vec<(bool, bool, bool)> = family
         .into_iter()
-        .map(|(kind, it)| (kind.info().trains, !it.keys.is_empty(), it.accelerated()))
+        .filter(|(kind, it)| {
+            // A template runs nothing, and what is empty runs nothing either.
+            let inert = kind.info().class == Class::Template || it.is_empty() && !kind.info().trains();
+            !it.keys.is_empty() || !inert
+        })
+        .map(|(kind, it)| (kind.info().trains(), !it.keys.is_empty(), it.accelerated()))
         .collect();
     let governed = |slot: &&&Arc<PolicySlot>| {
         attributes

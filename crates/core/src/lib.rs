@@ -23,6 +23,7 @@
 
 pub mod bits;
 pub mod check;
+pub mod claim;
 pub mod dataset;
 pub mod decide;
 pub mod decision;

@@ -14,13 +14,15 @@ pub type Mask = u64;
 #[derive(Debug)]
 pub struct Proof {
     before: Vec<Mask>,
+    after: Vec<Mask>,
 }
 
 impl Proof {
-    /// Runs the pass. `is` says which steps each node is, in the order of the nodes.
+    /// Runs the pass. `is` says which steps each node is, in the order of the nodes; `by_word` which of the steps count
+    /// where another object that has the name could stand in for what was seen.
     #[must_use]
-    pub fn new(submission: &Submission<'_>, is: &[Mask]) -> Self {
-        let mut pass = Pass::new(submission, is);
+    pub fn new(submission: &Submission<'_>, is: &[Mask], by_word: Mask) -> Self {
+        let mut pass = Pass::new(submission, is, by_word);
         let frames = pass.callees_first();
         for frame in &frames {
             pass.inner(*frame);
@@ -36,7 +38,15 @@ impl Proof {
         let before = (0..submission.nodes.len())
             .map(|node| pass.before(node) | context(node))
             .collect();
-        Self { before }
+        let orders = 0..u32::try_from(submission.orders.len()).unwrap_or(u32::MAX);
+        let after = orders.map(|order| pass.known(OrderId(order))).collect();
+        Self { before, after }
+    }
+
+    /// What surely completed after an order, in its own frame.
+    #[must_use]
+    pub fn after(&self, order: OrderId) -> Mask {
+        self.after.get(order.0 as usize).copied().unwrap_or(0)
     }
 
     /// What surely completed before a node starts.
@@ -57,6 +67,7 @@ enum State {
 struct Pass<'s, 'a> {
     submission: &'s Submission<'a>,
     is: &'s [Mask],
+    by_word: Mask,
     /// The nodes of each frame.
     members: Vec<Vec<usize>>,
     /// What completes when a frame does.
@@ -68,7 +79,7 @@ struct Pass<'s, 'a> {
 }
 
 impl<'s, 'a> Pass<'s, 'a> {
-    fn new(submission: &'s Submission<'a>, is: &'s [Mask]) -> Self {
+    fn new(submission: &'s Submission<'a>, is: &'s [Mask], by_word: Mask) -> Self {
         let frames = submission.frames as usize;
         let mut members = vec![Vec::new(); frames];
         for (node, at) in submission.nodes.iter().zip(0..) {
@@ -84,6 +95,7 @@ impl<'s, 'a> Pass<'s, 'a> {
         Self {
             submission,
             is,
+            by_word,
             members,
             inner: vec![0; frames],
             states,
@@ -134,13 +146,18 @@ impl<'s, 'a> Pass<'s, 'a> {
 
     /// What a node itself establishes when it completes, whatever came before.
     fn own(&self, node: usize) -> Mask {
-        let Some(it) = self.submission.nodes.get(node).filter(|it| it.runs == Runs::Once) else {
+        let Some(it) = self.submission.nodes.get(node) else {
             return 0;
         };
         let is = self.is.get(node).copied().unwrap_or(0);
-        match it.what {
+        let all = match it.what {
             What::Run(_) => is,
             What::Call(frame) => is | self.inner.get(frame.0 as usize).copied().unwrap_or(0),
+        };
+        match it.runs {
+            Runs::Once => all,
+            Runs::ByName => all & self.by_word,
+            Runs::Maybe(_) => 0,
         }
     }
 
@@ -219,7 +236,7 @@ impl<'s, 'a> Pass<'s, 'a> {
     fn mask(&self, order: OrderId) -> Mask {
         match self.submission.orders.get(order.0 as usize) {
             Some(Order::Done(id)) => match self.submission.node(*id) {
-                Some(node) if node.runs == Runs::Once && self.is_known(node.after) => {
+                Some(node) if !matches!(node.runs, Runs::Maybe(_)) && self.is_known(node.after) => {
                     self.known(node.after) | self.own(id.0 as usize)
                 }
                 _ => 0,

@@ -6,15 +6,15 @@
 
 use std::collections::HashMap;
 
-use crate::draft::Identity;
-use crate::fetched::{Absence, Fetched, Need};
+use crate::draft::{Context, Identity};
+use crate::fetched::{Absence, Need, Resource};
 use crate::finding::Unverified;
 use crate::path::{Paths, Seg};
 use crate::review::Review;
 use crate::settings::Settings;
 use crate::submission::{Role, Run, Submission};
 use crate::workload::meta::OwnerReference;
-use crate::workload::{Edge, KnownKind};
+use crate::workload::{Edge, KnownKind, Scope, Takes};
 
 /// At most this many owners above one another; as in Kueue, whose walk this follows.
 const MAX_HOPS: usize = 10;
@@ -29,8 +29,8 @@ pub enum Owner<'a> {
     Verified {
         /// The ancestors.
         chain: Vec<Ancestor<'a>>,
-        /// Whether each such child is a start of its own.
-        start: bool,
+        /// What the child takes over from the root.
+        takes: Takes,
     },
     /// It names a controller that could not be verified.
     Unverified { owner: Box<str>, why: Unverified },
@@ -56,10 +56,9 @@ pub fn verify<'a>(
     review: &Review<'a>,
     kind: KnownKind,
     identity: &Identity<'a>,
-    settings: &Settings,
-    fetched: &'a Fetched,
+    context: Context<'a, '_>,
     paths: &mut Paths<'a>,
-) -> Result<Owner<'a>, Need> {
+) -> Result<Owner<'a>, Vec<Need>> {
     let Some(first) = identity.controller() else {
         return Ok(Owner::None);
     };
@@ -67,7 +66,7 @@ pub fn verify<'a>(
         owner: shown(first),
         why,
     };
-    let Some(edge) = edge(kind, first).filter(|edge| makes(edge, kind, review, settings)) else {
+    let Some(edge) = edge(kind, first).filter(|edge| makes(edge, kind, review, context.settings)) else {
         return Ok(unverified(Unverified::Requester));
     };
     let mut chain: Vec<Ancestor<'a>> = Vec::new();
@@ -79,14 +78,19 @@ pub fn verify<'a>(
         if chain.len() >= MAX_HOPS {
             return Ok(unverified(Unverified::TooLong));
         }
+        let resource = Resource::Workload(owner_kind);
         let need = Need::Object {
-            kind: owner_kind,
-            namespace: (*review.namespace).into(),
+            resource,
+            version: owner_kind.version(owner.version()).unwrap_or(resource.version()),
+            namespace: match owner_kind.info().scope {
+                Scope::Namespaced => (*review.namespace).into(),
+                Scope::Cluster => Box::default(),
+            },
             name: (*owner.name).into(),
-            uid: (*owner.uid).into(),
+            uid: Some((*owner.uid).into()),
         };
-        let json = match fetched.object(&need) {
-            None => return Err(need),
+        let json = match context.fetched.object(&need) {
+            None => return Err(vec![need]),
             Some(Ok(json)) => json,
             Some(Err(Absence::NotFound)) => return Ok(unverified(Unverified::Gone)),
             Some(Err(Absence::Unreachable)) => return Ok(unverified(Unverified::Unreachable)),
@@ -98,17 +102,21 @@ pub fn verify<'a>(
             Paths::ROOT,
             Seg::Inside(owner_kind.info().kind, owner.name.clone()),
         );
-        let (submission, identity) = object.draft(settings, paths, root);
-        if identity.uid != owner.uid {
+        let drafted = object.draft(context, paths, root);
+        if drafted.identity.uid != owner.uid {
             return Ok(unverified(Unverified::Gone));
         }
-        next = identity
+        if !drafted.needs.is_empty() {
+            return Err(drafted.needs);
+        }
+        next = drafted
+            .identity
             .controller()
             .filter(|above| self::edge(owner_kind, above).is_some())
             .cloned();
         chain.push(Ancestor {
             kind: owner_kind,
-            submission,
+            submission: drafted.submission,
             root,
         });
     }
@@ -117,14 +125,14 @@ pub fn verify<'a>(
     } else {
         Ok(Owner::Verified {
             chain,
-            start: edge.start,
+            takes: edge.takes,
         })
     }
 }
 
 /// The edge by which an object of this kind may be that owner's child.
 fn edge(kind: KnownKind, owner: &OwnerReference<'_>) -> Option<Edge> {
-    let edges = kind.info().creators.iter();
+    let edges = kind.creators();
     edges
         .copied()
         .find(|edge| edge.kind == owner.kind.as_str() && edge.group == owner.group())
@@ -133,47 +141,69 @@ fn edge(kind: KnownKind, owner: &OwnerReference<'_>) -> Option<Edge> {
 /// Whether the requester is the account that makes such children.
 fn makes(edge: &Edge, kind: KnownKind, review: &Review<'_>, settings: &Settings) -> bool {
     let user = review.user.as_str();
-    let listed = settings.controller_accounts.iter().any(|account| {
-        *account.owner == *edge.kind && *account.child == *kind.info().kind && *account.username == *user
-    });
-    if listed {
-        return true;
-    }
-    let own_account = |rest: &str| match rest.split_once(':') {
-        // Whoever administers a namespace can act as any account of it.
-        Some((namespace, name)) => {
-            namespace == "kube-system" && name == edge.account && namespace != review.namespace.as_str()
-        }
-        None => false,
-    };
-    user == "system:kube-controller-manager"
-        || user
-            .strip_prefix("system:serviceaccount:")
-            .is_some_and(own_account)
+    let owner = KnownKind::find(edge.group, edge.kind);
+    let listed = settings
+        .controller_accounts
+        .iter()
+        .any(|account| Some(account.owner) == owner && account.child == kind && *account.username == *user);
+    listed || edge.accounts.is_empty() && is_own_account(review) || is_account(edge, review)
 }
+
+/// Whether the requester is one of an edge's accounts. Never an account of the request's own namespace: whoever
+/// administers that can act as any account of it.
+#[must_use]
+pub fn is_account(edge: &Edge, review: &Review<'_>) -> bool {
+    let user = review.user.as_str();
+    let by_account = user
+        .strip_prefix(SERVICE_ACCOUNT)
+        .filter(|_| !is_own_account(review))
+        .is_some_and(|account| edge.accounts.contains(&account));
+    // Without `--use-service-account-credentials` all controllers of Kubernetes itself are this one user.
+    let built_in = edge
+        .accounts
+        .iter()
+        .any(|account| account.starts_with("kube-system:"));
+    by_account || built_in && user == "system:kube-controller-manager"
+}
+
+/// Whether the requester is a service account of the request's own namespace.
+fn is_own_account(review: &Review<'_>) -> bool {
+    review
+        .user
+        .strip_prefix(SERVICE_ACCOUNT)
+        .and_then(|account| account.split_once(':'))
+        .is_some_and(|(namespace, _)| namespace == review.namespace.as_str())
+}
+
+const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 
 fn shown(owner: &OwnerReference<'_>) -> Box<str> {
     crate::render::shown(&format!("{} {}", owner.kind, owner.name)).into()
 }
 
-/// Whether all containers of a child are the root's, those that meshes and operators add left aside.
+/// Whether all containers of a child are the root's, those that meshes and operators add left aside. Where an operator
+/// `rewrites`, its pods have names and commands of its own, and what the root left open in `{{...}}` is filled in.
 #[must_use]
-pub fn contains(root: &Submission<'_>, child: &Submission<'_>, settings: &Settings) -> bool {
+pub fn contains(root: &Submission<'_>, child: &Submission<'_>, rewrites: bool, settings: &Settings) -> bool {
     let same = |a: &Run<'_>, b: &Run<'_>| {
-        a.role == b.role
-            && a.image == b.image
-            && a.command == b.command
-            && a.args == b.args
-            && (b.accelerated || !a.accelerated)
+        let what = if rewrites {
+            fits(&b.image, &a.image)
+        } else {
+            a.image == b.image && a.command == b.command && a.args == b.args
+        };
+        what && a.role == b.role && (b.accelerated || !a.accelerated)
     };
     let mut of_root: HashMap<&str, Vec<&Run<'_>>> = HashMap::new();
     for (id, run) in root.runs() {
         let name = root.node(id).map_or("", |node| &node.name);
-        of_root.entry(name).or_default().push(run);
+        of_root
+            .entry(if rewrites { "" } else { name })
+            .or_default()
+            .push(run);
     }
     let known = |child_run: &Run<'_>, name: &str| {
         of_root
-            .get(name)
+            .get(if rewrites { "" } else { name })
             .is_some_and(|runs| runs.iter().any(|run| same(child_run, run)))
     };
     let injected = |run: &Run<'_>| {
@@ -189,4 +219,56 @@ pub fn contains(root: &Submission<'_>, child: &Submission<'_>, settings: &Settin
             let name = child.node(id).map_or("", |node| &node.name);
             known(run, name) || injected(run)
         })
+}
+
+/// Whether a text is what becomes of a template once its placeholders (`{{...}}`, `${...}`, `$(...)`) are filled in.
+fn fits(template: &str, text: &str) -> bool {
+    let mut pieces = Vec::new();
+    let mut rest = template;
+    while let Some((start, close)) = [("{{", "}}"), ("${", "}"), ("$(", ")")]
+        .into_iter()
+        .filter_map(|(open, close)| rest.find(open).map(|at| (at, close)))
+        .min_by_key(|(at, _)| *at)
+    {
+        let (before, from) = rest.split_at(start);
+        let Some(end) = from.find(close) else { break };
+        pieces.push(before);
+        rest = from.get(end.saturating_add(close.len())..).unwrap_or_default();
+    }
+    let Some((first, middle)) = pieces.split_first() else {
+        return template == text;
+    };
+    let Some(mut left) = text.strip_prefix(first) else {
+        return false;
+    };
+    for piece in middle {
+        let Some(at) = left.find(piece) else { return false };
+        left = left.get(at.saturating_add(piece.len())..).unwrap_or_default();
+    }
+    left.ends_with(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fits;
+
+    #[test]
+    fn placeholders_stand_for_any_text() {
+        for (template, text, expected) in [
+            ("a:1", "a:1", true),
+            ("a:1", "a:2", false),
+            ("a:{{x}}", "a:2", true),
+            ("a:{{x}}", "b:2", false),
+            ("{{r}}/a@{{d}}", "r/a@sha256:1", true),
+            ("{{r}}/a@{{d}}", "r/b@sha256:1", false),
+            ("r/${name}-gpu", "r/train-gpu", true),
+            ("r/${name}-gpu", "r/train-cpu", false),
+            ("r/$(params.image)", "r/x", true),
+            ("{{x}}", "anything", true),
+            ("a{{x", "a{{x", true),
+            ("a{{x}}a", "a", false),
+        ] {
+            assert_eq!(fits(template, text), expected, "{template} {text}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What the platform team may set: which resources are accelerators, which accounts make which children.
 
 use crate::glob::Glob;
+use crate::workload::KnownKind;
 
 /// The configured lists. The chart renders the same values into its CEL filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,10 +19,10 @@ pub struct Settings {
 /// An account that makes children of one kind for owners of another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControllerAccount {
-    /// Kind of the owner, for example `Job`.
-    pub owner: Box<str>,
-    /// Kind of the child, for example `Pod`.
-    pub child: Box<str>,
+    /// Kind of the owner.
+    pub owner: KnownKind,
+    /// Kind of the child.
+    pub child: KnownKind,
     /// `request.userInfo.username` of the account. Listing one trusts it even in its own namespace.
     pub username: Box<str>,
 }
@@ -40,6 +41,20 @@ impl Settings {
         "vpc.amazonaws.com/*",
     ];
 
+    /// Images that operators and service meshes add to pods by default installation; mirrored ones are to be listed.
+    pub const INJECTED_IMAGES: &'static [&'static str] = &[
+        "*/argoproj/argoexec:*",
+        "*/argoproj/argoexec@*",
+        "*/istio/proxyv2:*",
+        "*/kubeflow-katib/file-metrics-collector:*",
+        "*/kubeflow-katib/tfevent-metrics-collector:*",
+        "*/katib/file-metrics-collector:*",
+        "*/katib/tfevent-metrics-collector:*",
+        "*/linkerd/proxy:*",
+        "*/tektoncd/pipeline/cmd/*",
+        "mpioperator/kubectl-delivery:*",
+    ];
+
     /// Runtime classes of the accelerator vendors' installers.
     pub const RUNTIME_CLASSES: &'static [&'static str] = &["nvidia*"];
 }
@@ -50,7 +65,7 @@ impl Default for Settings {
         Self {
             ignored_resources: globs(Self::IGNORED_RESOURCES),
             runtime_classes: globs(Self::RUNTIME_CLASSES),
-            injected_images: Vec::new(),
+            injected_images: globs(Self::INJECTED_IMAGES),
             controller_accounts: Vec::new(),
         }
     }

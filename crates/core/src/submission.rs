@@ -21,23 +21,18 @@ pub struct Submission<'a> {
     pub parents: Vec<At>,
     /// Every `datagate.dev/` key, unread.
     pub keys: Vec<Key<'a>>,
-    /// Where it waits: suspended, a count of 0, a scheduling gate.
-    pub held: Vec<Hold>,
+    /// The fields that may hold it back, in the order of the object, and whether they do.
+    pub holds: Vec<bool>,
     /// Where a whole pod, rather than one container, asks for accelerators.
     pub accelerator: Option<At>,
     /// Volumes and other raw text that belongs to what runs, compared but never read.
     pub raw: Vec<&'a str>,
     /// Things that will run and cannot be seen.
     pub opaque: Vec<Opaque<'a>>,
-}
-
-/// A field that holds the workload back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hold {
-    /// The field's name.
-    pub name: &'static str,
-    /// The field.
-    pub at: At,
+    /// What it refers to by name, as "ClusterTrainingRuntime torch", whether or not it was brought.
+    pub references: Vec<Text<'a>>,
+    /// `status`, of a kind whose users may write it; absent if nothing is in it.
+    pub status: Option<&'a str>,
 }
 
 /// A frame.
@@ -113,8 +108,28 @@ pub enum Role {
 pub enum Runs {
     /// It does.
     Once,
+    /// It does, or another object that has its name is taken for it: what is seen of it shows no more than a word.
+    ByName,
     /// It may run zero times, or fail unnoticed.
     Maybe(Void),
+}
+
+impl Runs {
+    /// Both this and the other must hold.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Maybe(void), _) | (_, Self::Maybe(void)) => Self::Maybe(void),
+            (Self::ByName, _) | (_, Self::ByName) => Self::ByName,
+            (Self::Once, Self::Once) => Self::Once,
+        }
+    }
+
+    /// It does, unless this void is there.
+    #[must_use]
+    pub fn unless(void: Option<Void>) -> Self {
+        void.map_or(Self::Once, Self::Maybe)
+    }
 }
 
 /// Why something proves nothing.
@@ -134,6 +149,22 @@ pub enum Void {
     Ephemeral,
     /// What trains is an ephemeral container: nothing comes before that.
     TrainsEphemeral,
+    /// It runs only under a condition.
+    Conditional,
+    /// What follows runs even if it fails.
+    ContinuesOnFailure,
+    /// It runs once for each item of a list that may be empty.
+    MayBeEmpty,
+    /// What follows waits until it is ready, not until it has completed.
+    ReadinessOnly,
+    /// What follows also starts if it was skipped.
+    SkippedCounts,
+    /// It runs as a daemon, so what follows does not wait for its end.
+    Daemon,
+    /// Its result may be taken from a cache instead of running it.
+    Memoized,
+    /// It counts as completed before all of it has succeeded.
+    CompletesEarly,
 }
 
 /// After what a node starts.
@@ -181,12 +212,50 @@ pub struct Opaque<'a> {
     /// What it refers to, as "TrainingRuntime torch-v9".
     pub reference: Text<'a>,
     /// Why it cannot be seen.
-    pub why: Absence,
+    pub why: Unseen,
     /// The reference's field.
     pub at: At,
 }
 
+/// Why something that will run cannot be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Unseen {
+    /// It does not exist.
+    NotFound,
+    /// It could not be read in time, or not at all.
+    Unreachable,
+    /// There are too many references, or they lead too far.
+    TooFar,
+    /// It is there, and is not what its kind says.
+    Unreadable,
+    /// It is of a kind that datagate does not read.
+    UnknownKind,
+    /// It is not in the cluster: a resolver fetches it from elsewhere.
+    Elsewhere,
+    /// It is a text that is completed only when it runs.
+    Late,
+    /// It is encoded in a way that datagate does not read.
+    Encoded,
+    /// It is a status that somebody else than the controller wrote, and the controller runs by it.
+    Status,
+}
+
+impl From<Absence> for Unseen {
+    fn from(absence: Absence) -> Self {
+        match absence {
+            Absence::NotFound => Self::NotFound,
+            Absence::Unreachable => Self::Unreachable,
+        }
+    }
+}
+
 impl<'a> Submission<'a> {
+    /// Whether it runs anything: what is empty needs no declaration.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.opaque.is_empty() && self.runs().next().is_none()
+    }
+
     /// Whether any part asks for an accelerator.
     #[must_use]
     pub fn accelerated(&self) -> bool {

@@ -26,10 +26,12 @@ pub fn change<'a>(old: &Submission<'a>, new: &Submission<'a>) -> Change {
     if !same(old, new) {
         return Change::Content;
     }
+    // What is the same has the same fields that may hold it back.
     let released = old
-        .held
+        .holds
         .iter()
-        .any(|hold| !new.held.iter().any(|it| it.name == hold.name));
+        .zip(&new.holds)
+        .any(|(before, now)| *before && !*now);
     if released {
         Change::Release
     } else {
@@ -39,8 +41,10 @@ pub fn change<'a>(old: &Submission<'a>, new: &Submission<'a>) -> Change {
 
 fn same<'a>(old: &Submission<'a>, new: &Submission<'a>) -> bool {
     old.frames == new.frames
+        && old.holds.len() == new.holds.len()
         && old.accelerator.is_some() == new.accelerator.is_some()
         && old.raw == new.raw
+        && old.references == new.references
         && all(&old.keys, &new.keys, same_key)
         && all(&old.nodes, &new.nodes, same_node)
         && all(&old.orders, &new.orders, Order::eq)

@@ -6,17 +6,19 @@
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer};
 
-use crate::draft::{Draft, Identity};
+use crate::draft::{Context, Draft, Drafted};
 use crate::path::{At, Paths};
-use crate::settings::Settings;
-use crate::submission::Submission;
 
+pub mod accounts;
+pub mod adoption;
 pub mod apps;
 pub mod batch;
+pub mod jobset;
+pub mod leaf;
 pub mod meta;
 pub mod pod;
 
-/// What is known of a kind besides how to read it.
+/// What is known of a kind besides how to read it. Most of it is what `Info::new` says; a kind names what differs.
 #[derive(Clone, Copy, Debug)]
 pub struct Info {
     /// API group; empty for core.
@@ -25,18 +27,73 @@ pub struct Info {
     pub kind: &'static str,
     /// Resource name in paths and rules.
     pub plural: &'static str,
-    /// Versions whose shape the adapter reads; the first is the one that owners are read in.
+    /// Versions whose shape the adapter reads; the first is the one that is asked for.
     pub versions: &'static [&'static str],
     /// Whether it lives in a namespace.
     pub scope: Scope,
-    /// Whether the kind exists for training, so that it is governed without any key or accelerator.
-    pub trains: bool,
+    /// What it is there for.
+    pub class: Class,
     /// Subresources through which what runs can change.
     pub subresources: &'static [&'static str],
+    /// Whether its status is a subresource. If not, whoever may write the object may write its status.
+    pub status: bool,
+    /// Whether its operator writes commands and container names of its own into the pods, so that only roles, images
+    /// and accelerators of a child can be compared with it.
+    pub rewrites: bool,
     /// Who makes objects of this kind for which owners.
     pub creators: &'static [Edge],
-    /// Fields that hold it back; clearing one is a start.
-    pub holds: &'static [&'static str],
+    /// Groups and kinds that objects of this kind refer to by name and that run with them. ConfigMaps are
+    /// `("", "ConfigMap")`.
+    pub refers_to: &'static [(&'static str, &'static str)],
+}
+
+impl Info {
+    /// A namespaced kind with a status subresource that may or may not train and that only people make.
+    #[must_use]
+    pub const fn new(
+        group: &'static str,
+        kind: &'static str,
+        plural: &'static str,
+        versions: &'static [&'static str],
+    ) -> Self {
+        Self {
+            group,
+            kind,
+            plural,
+            versions,
+            scope: Scope::Namespaced,
+            class: Class::Runs,
+            subresources: &[],
+            status: true,
+            rewrites: false,
+            creators: &[],
+            refers_to: &[],
+        }
+    }
+
+    /// Whether the kind exists for training, so that it is governed without any key or accelerator.
+    #[must_use]
+    pub fn trains(&self) -> bool {
+        self.class == Class::Trains
+    }
+
+    /// Whether everything else in a cluster uses this kind too, so that not every object of it is of interest.
+    #[must_use]
+    pub fn is_core(&self) -> bool {
+        matches!(self.group, "" | "apps" | "batch")
+    }
+}
+
+/// What a kind is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// It exists for training.
+    Trains,
+    /// It runs whatever it is given.
+    Runs,
+    /// It runs nothing itself; whatever runs it is judged with it. So it need not declare what it cannot know, and is
+    /// governed only where it does declare something.
+    Template,
 }
 
 /// Where objects of a kind live.
@@ -48,36 +105,61 @@ pub enum Scope {
     Cluster,
 }
 
-/// "For an owner of this kind, that account makes the child."
+/// "For an owner of this kind, one of those accounts makes the child."
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edge {
     /// The owner's group.
     pub group: &'static str,
     /// The owner's kind.
     pub kind: &'static str,
-    /// The service account of `kube-system` that makes the child.
-    pub account: &'static str,
-    /// Whether each child is a start of its own, judged in full, rather than the continuation of one.
-    pub start: bool,
+    /// The service accounts that make the child, as `namespace:name`.
+    pub accounts: &'static [&'static str],
+    /// What the child takes over from its owner.
+    pub takes: Takes,
+}
+
+/// What a child takes over from its root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// It continues it: declaration, steps and order are the root's, and what the root would be refused for now is
+    /// forgiven, except a pause.
+    Everything,
+    /// It is a start of its own, judged in full with the root's declaration joined to it.
+    Declaration,
 }
 
 impl Edge {
-    const fn of(group: &'static str, kind: &'static str, account: &'static str) -> Self {
+    /// The child continues its owner.
+    #[must_use]
+    pub const fn of(group: &'static str, kind: &'static str, accounts: &'static [&'static str]) -> Self {
         Self {
             group,
             kind,
-            account,
-            start: false,
+            accounts,
+            takes: Takes::Everything,
         }
     }
 
-    const fn start_of(group: &'static str, kind: &'static str, account: &'static str) -> Self {
+    /// Each child is a start of its own.
+    #[must_use]
+    pub const fn start_of(
+        group: &'static str,
+        kind: &'static str,
+        accounts: &'static [&'static str],
+    ) -> Self {
         Self {
             group,
             kind,
-            account,
-            start: true,
+            accounts,
+            takes: Takes::Declaration,
         }
+    }
+
+    /// The child is made by an account of its own namespace, which proves nothing: whoever administers the namespace
+    /// can be that account. So it is judged in full, as if it repeated its owner's declaration, which anyone may.
+    #[must_use]
+    pub const fn by_own_account(group: &'static str, kind: &'static str) -> Self {
+        Self::start_of(group, kind, &[])
     }
 }
 
@@ -121,12 +203,9 @@ macro_rules! kinds {
         }
 
         impl<'a> Object<'a> {
-            /// The object's submission and who it is; its paths start at `root`.
-            #[must_use]
-            pub fn draft(self, settings: &Settings, paths: &mut Paths<'a>, root: At) -> (Submission<'a>, Identity<'a>) {
-                let mut draft = Draft::new(settings, paths, root);
-                match self { $(Self::$name(object) => <$family::$kind as Kind>::draft(object, &mut draft)),+ }
-                draft.finish()
+            /// Writes the object into a draft: as the object it is of, or as one inside another.
+            pub fn draft_into(self, d: &mut Draft<'a, '_>) {
+                match self { $(Self::$name(object) => <$family::$kind as Kind>::draft(object, d)),+ }
             }
         }
     };
@@ -142,9 +221,50 @@ kinds! {
     apps::ReplicaSetKind as ReplicaSet,
     apps::StatefulSetKind as StatefulSet,
     apps::DaemonSetKind as DaemonSet,
+    jobset::JobSetKind as JobSet,
 }
 
+impl<'a> Object<'a> {
+    /// The object's submission and who it is; its paths start at `root`.
+    #[must_use]
+    pub fn draft(self, context: Context<'a, '_>, paths: &mut Paths<'a>, root: At) -> Drafted<'a> {
+        let mut draft = Draft::new(context, paths, root);
+        self.draft_into(&mut draft);
+        draft.finish()
+    }
+}
+
+/// Owners that make whatever they embed, of any kind.
+const EMBEDDERS: &[Edge] = &[
+    Edge::of("workload.codeflare.dev", "AppWrapper", accounts::APPWRAPPER),
+    Edge::of("kubeflow.org", "Trial", accounts::KATIB),
+    // What it runs is encoded, so there is nothing that a child could continue.
+    Edge::start_of("flyte.lyft.com", "FlyteWorkflow", accounts::FLYTE),
+];
+
 impl KnownKind {
+    /// Who makes objects of this kind for which owners.
+    pub fn creators(self) -> impl Iterator<Item = &'static Edge> {
+        self.info().creators.iter().chain(EMBEDDERS)
+    }
+
+    /// The version of that name, if the adapter reads it.
+    #[must_use]
+    pub fn version(self, version: &str) -> Option<&'static str> {
+        self.info().versions.iter().copied().find(|it| *it == version)
+    }
+
+    /// The kind that a person names `Kind.group`, or `Kind` alone if it is Kubernetes' own or the only one.
+    #[must_use]
+    pub fn named(text: &str) -> Option<Self> {
+        if let Some((kind, group)) = text.split_once('.') {
+            return Self::find(group, kind);
+        }
+        let mut alike = Self::ALL.iter().copied().filter(|it| it.info().kind == text);
+        let first = alike.next()?;
+        (first.info().is_core() || alike.next().is_none()).then_some(first)
+    }
+
     /// The kind of that group and name.
     #[must_use]
     pub fn find(group: &str, kind: &str) -> Option<Self> {

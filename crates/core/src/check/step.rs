@@ -3,7 +3,8 @@
 //! Missing, not first, insufficient and stale are one evaluation that keeps the best attempt. The catalogue is asked
 //! first, dataset by dataset; what it leaves open is collected over all policies and proved in one pass over the workload.
 
-use std::collections::HashSet;
+use std::cell::{OnceCell, RefCell};
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -15,6 +16,8 @@ use crate::path::At;
 use crate::policy::{Policy, Requirement, StepRule};
 use crate::submission::{FrameId, Node, NodeId, Role, Run, Runs, Void, What};
 use crate::vocabulary::{Evidence, StepType, WorkloadScope};
+
+mod escape;
 
 /// A day in nanoseconds.
 const DAY: i128 = 24 * 60 * 60 * 1_000_000_000;
@@ -111,6 +114,11 @@ struct Workload<'w, 'a> {
     named: Named<'w>,
     is: Vec<Mask>,
     proof: Option<Proof>,
+    /// The proof as if adoption by name were none; made when a step lacks only that.
+    trusting: OnceCell<Option<Proof>>,
+    calls: OnceCell<escape::Calls>,
+    /// Each is asked for once for every body of data.
+    voids: RefCell<HashMap<(NodeId, NodeId), Void>>,
 }
 
 const fn bit(index: usize) -> Mask {
@@ -146,16 +154,61 @@ impl<'w, 'a> Workload<'w, 'a> {
                 }
             }
         }
+        let by_word = asks
+            .iter()
+            .zip(0..)
+            .filter(|(ask, _)| ask.rule.accepted.contains(Evidence::Declared))
+            .fold(0, |mask, (_, index)| mask | bit(index));
         let proof = is
             .iter()
             .any(|mask| *mask != 0)
-            .then(|| Proof::new(case.submission, &is));
+            .then(|| Proof::new(case.submission, &is, by_word));
         Self {
             case,
             named,
             is,
             proof,
+            trusting: OnceCell::new(),
+            calls: OnceCell::new(),
+            voids: RefCell::default(),
         }
+    }
+
+    /// Whether the step would come first if whatever has the name of a task were that task.
+    fn holds_by_name(&self, trainer: NodeId, mask: Mask) -> bool {
+        let by_name = |node: &Node<'_>| node.runs == Runs::ByName;
+        let trusting = self.trusting.get_or_init(|| {
+            let any = self.case.submission.nodes.iter().any(by_name);
+            any.then(|| Proof::new(self.case.submission, &self.is, Mask::MAX))
+        });
+        trusting
+            .as_ref()
+            .is_some_and(|proof| proof.before(trainer) & mask != 0)
+    }
+
+    /// Whether another pod that has the name may stand in for what runs in the frame.
+    fn is_by_name(&self, frame: FrameId) -> bool {
+        let by_name = |id: &NodeId| {
+            let node = self.case.submission.node(*id);
+            node.is_some_and(|node| node.runs == Runs::ByName)
+        };
+        self.calls().of_frame(frame).iter().any(by_name)
+    }
+
+    fn calls(&self) -> &escape::Calls {
+        self.calls.get_or_init(|| escape::Calls::of(self.case.submission))
+    }
+
+    fn void(&self, step: NodeId, trainer: NodeId) -> Void {
+        let mut voids = self.voids.borrow_mut();
+        *voids
+            .entry((step, trainer))
+            .or_insert_with(|| escape::void(self.case.submission, self.calls(), step, trainer))
+    }
+
+    fn way(&self, trainer: NodeId, mask: Mask) -> Box<[Box<str>]> {
+        let way = |proof| escape::way(self.case.submission, self.calls(), proof, trainer, mask);
+        self.proof.as_ref().map(way).unwrap_or_default().into()
     }
 
     fn is(&self, node: NodeId, mask: Mask) -> bool {
@@ -186,7 +239,8 @@ impl<'w, 'a> Workload<'w, 'a> {
                 .map(|(evidence, _)| *evidence)
                 .filter(|it| accepted.contains(*it))
                 .max();
-            return Ok(best.unwrap_or(Evidence::Declared));
+            let by_word = run.is_some_and(|node| self.is_by_name(node.frame));
+            return Ok(best.filter(|_| !by_word).unwrap_or(Evidence::Declared));
         }
         if let Some(allowed_days) = rule.max_list_age_days {
             let in_workload = !trainers.is_empty() && escapes(bit(index)).is_none();
@@ -206,6 +260,19 @@ impl<'w, 'a> Workload<'w, 'a> {
         if let (Some(node), Some(trainer)) = (self.first(bit(index)), escape) {
             let name = |id: NodeId| self.case.submission.node(id).map_or("", |node| &node.name).into();
             let void = self.void(node, trainer);
+            if self.holds_by_name(trainer, bit(index)) {
+                let have = Evidence::Declared;
+                let by_name = Some(name(node));
+                return Err((
+                    ask.at,
+                    Detail::EvidenceInsufficient {
+                        step,
+                        have,
+                        accepted,
+                        by_name,
+                    },
+                ));
+            }
             let wrong = if void == Void::TrainsEphemeral {
                 trainer
             } else {
@@ -219,11 +286,20 @@ impl<'w, 'a> Workload<'w, 'a> {
                     node: name(node),
                     trainer: name(trainer),
                     void,
+                    way: self.way(trainer, bit(index)),
                 },
             ));
         }
         if let Some(have) = self.other_evidence(ask) {
-            return Err((ask.at, Detail::EvidenceInsufficient { step, have, accepted }));
+            return Err((
+                ask.at,
+                Detail::EvidenceInsufficient {
+                    step,
+                    have,
+                    accepted,
+                    by_name: None,
+                },
+            ));
         }
         let nothing_trains = trainers.is_empty();
         Err((
@@ -272,48 +348,6 @@ impl<'w, 'a> Workload<'w, 'a> {
             .filter(|(_, run)| trains(run) || same_image(run))
             .map(|(id, _)| *id)
             .collect()
-    }
-
-    /// Why a step does not come before a trainer.
-    fn void(&self, step: NodeId, trainer: NodeId) -> Void {
-        let submission = self.case.submission;
-        let (Some(step), Some(trainer)) = (submission.node(step), submission.node(trainer)) else {
-            return Void::Elsewhere;
-        };
-        if let Runs::Maybe(void) = step.runs {
-            return void;
-        }
-        if matches!(&trainer.what, What::Run(run) if run.role == Role::Ephemeral) {
-            return Void::TrainsEphemeral;
-        }
-        if let What::Run(Run { role: Role::Main, .. }) = step.what
-            && step.frame == trainer.frame
-        {
-            return match &trainer.what {
-                What::Run(Run {
-                    role: Role::Init | Role::Sidecar,
-                    ..
-                }) => Void::After,
-                _ => Void::Beside,
-            };
-        }
-        if step.frame == trainer.frame {
-            return Void::After;
-        }
-        let call = |frame: FrameId| {
-            self.nodes()
-                .find(|(_, node)| matches!(node.what, What::Call(callee) if callee == frame))
-        };
-        match call(step.frame) {
-            Some((
-                _,
-                Node {
-                    runs: Runs::Maybe(void),
-                    ..
-                },
-            )) => *void,
-            _ => Void::Elsewhere,
-        }
     }
 
     /// Evidence that is there and not accepted.

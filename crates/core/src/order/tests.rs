@@ -49,7 +49,7 @@ impl Graph {
     /// Whether what node 0 is surely completed before `node` starts.
     fn proves(&self, node: NodeId) -> bool {
         let is: Vec<Mask> = (0..self.0.nodes.len()).map(|i| u64::from(i == 0)).collect();
-        Proof::new(&self.0, &is).before(node) == 1
+        Proof::new(&self.0, &is, Mask::MAX).before(node) == 1
     }
 }
 

@@ -4,11 +4,10 @@ use jiff::Timestamp;
 
 use super::invalid::{cause, correction};
 use super::{cut, instant, period, shown, window};
-use crate::fetched::Absence;
 use crate::finding::{Because, Detail, Unverified};
 use crate::policy::Period;
 use crate::purpose::Purposes;
-use crate::submission::Void;
+use crate::submission::{Unseen, Void};
 use crate::vocabulary::{DeclarationKind, Evidence, StepType, list};
 
 /// Record names may have 253 characters; a line has about 240.
@@ -177,7 +176,8 @@ fn plain(detail: &Detail, r: &str, p: &str) -> String {
             node,
             trainer,
             void,
-        } => not_first(*step, &shown(node), &shown(trainer), *void, p),
+            way,
+        } => not_first(*step, &shown(node), &shown(trainer), *void, way, p),
         Detail::OptOutListStale {
             step,
             age_days,
@@ -200,7 +200,19 @@ fn plain(detail: &Detail, r: &str, p: &str) -> String {
             };
             format!("{how}. {remedy}")
         }
-        Detail::EvidenceInsufficient { step, have, accepted } => {
+        Detail::EvidenceInsufficient {
+            step,
+            accepted,
+            by_name: Some(node),
+            ..
+        } => format!(
+            "{step} ({}) is a pod of its own, for which any pod of its name is taken, so it is only Declared; {p} accepts {}. Run it in initContainers of what trains",
+            shown(node),
+            list(*accepted)
+        ),
+        Detail::EvidenceInsufficient {
+            step, have, accepted, ..
+        } => {
             format!(
                 "{r}'s {step} is only {have}; {p} accepts {}. {}",
                 list(*accepted),
@@ -249,6 +261,9 @@ fn plain(detail: &Detail, r: &str, p: &str) -> String {
                 "{owner} {why}, so nothing is inherited from it ({p}). Put the keys on the object or its pod template"
             )
         }
+        Detail::ClaimForged { operator, by } => format!(
+            "{by} makes {operator} take this for its own, which it did not make ({p}). Remove it, or let {operator} make the object"
+        ),
         Detail::PolicyUnreadable { error } => {
             format!(
                 "policy {p} is unreadable ({}); not your fault. Its owner must fix it: kubectl describe dsp {p}",
@@ -261,11 +276,8 @@ fn plain(detail: &Detail, r: &str, p: &str) -> String {
             )
         }
         Detail::WorkloadOpaque { reference, why } => {
-            let remedy = match why {
-                Absence::NotFound => "does not exist, so {p} cannot see what runs. Create it first",
-                Absence::Unreachable => "could not be read in time, so {p} cannot be checked. Try again",
-            };
-            format!("{reference} {}", remedy.replace("{p}", p))
+            let (why, remedy) = unseen(*why);
+            format!("{reference} {why}, so {p} cannot be checked. {remedy}")
         }
     }
 }
@@ -385,7 +397,7 @@ fn add_step(step: StepType, accepted: enumset::EnumSet<Evidence>) -> String {
     }
 }
 
-fn not_first(step: StepType, node: &str, trainer: &str, void: Void, p: &str) -> String {
+fn not_first(step: StepType, node: &str, trainer: &str, void: Void, way: &[Box<str>], p: &str) -> String {
     let (how, remedy) = match void {
         Void::Beside => (
             "runs beside",
@@ -406,8 +418,65 @@ fn not_first(step: StepType, node: &str, trainer: &str, void: Void, p: &str) -> 
             "cannot come before the ephemeral container",
             "Train in a pod of its own, behind the step",
         ),
+        Void::Conditional => ("runs only under a condition before", "Remove the condition"),
+        Void::ContinuesOnFailure => ("may fail unnoticed before", "Let its failure stop the workload"),
+        Void::MayBeEmpty => (
+            "runs once for each item of a list that may be empty, before",
+            "Run it once, without a list",
+        ),
+        Void::ReadinessOnly => (
+            "only has to be ready, not to complete, before",
+            "Wait for its completion",
+        ),
+        Void::SkippedCounts => (
+            "may be skipped before",
+            "Depend on its success (depends: NAME.Succeeded)",
+        ),
+        Void::Daemon => (
+            "runs as a daemon beside",
+            "Remove daemon, so that it must complete",
+        ),
+        Void::Memoized => (
+            "may be taken from a cache before",
+            "Remove memoize, so that it runs",
+        ),
+        Void::CompletesEarly => (
+            "counts as completed before all of it succeeded, before",
+            "Remove what completes it early",
+        ),
+    };
+    let trainer = match (void, way) {
+        // One name says nothing that the trainer's own does not.
+        (Void::Elsewhere | Void::After, [first, .., last]) if **first != *node => {
+            format!("{trainer} (it starts by {} -> {})", shown(first), shown(last))
+        }
+        _ => trainer.to_owned(),
     };
     format!("{step} ({node}) {how} {trainer}, but {p} needs it to complete first. {remedy}")
+}
+
+/// Why something cannot be seen, and what to do.
+fn unseen(why: Unseen) -> (&'static str, &'static str) {
+    match why {
+        Unseen::NotFound => ("does not exist", "Create it first"),
+        Unseen::Unreachable => ("could not be read in time", "Try again"),
+        Unseen::TooFar => (
+            "leads too far to be followed",
+            "Nest fewer objects and references",
+        ),
+        Unseen::Unreadable => ("is not what its kind says", "Correct it"),
+        Unseen::UnknownKind => (
+            "is of a kind that datagate does not read",
+            "Use a kind of datagate coverage",
+        ),
+        Unseen::Elsewhere => ("is not in the cluster", "Refer to an object of the cluster"),
+        Unseen::Late => ("is completed only when it runs", "Write it out"),
+        Unseen::Encoded => ("is encoded", "Train in a kind that shows what runs"),
+        Unseen::Status => (
+            "was written by somebody else than the controller, which runs by it",
+            "Submit it without status",
+        ),
+    }
 }
 
 /// Legal bases with GDPR's words for them, as DPV names them.

@@ -2,11 +2,12 @@
 
 use serde::Deserialize;
 
+use super::accounts::{LWS, NOTEBOOKS};
+use super::leaf::Count;
 use super::meta::{Meta, null_is_default};
 use super::pod::PodTemplate;
-use super::{Edge, Info, Kind, Scope};
+use super::{Edge, Info, Kind};
 use crate::draft::Draft;
-use crate::submission::{Runs, Void};
 
 /// An object of any of these kinds.
 #[derive(Debug, Deserialize)]
@@ -21,46 +22,27 @@ pub struct Replicated<'a> {
 #[derive(Debug, Default, Deserialize)]
 pub struct ReplicatedSpec<'a> {
     #[serde(default)]
-    replicas: Option<i64>,
+    replicas: Count,
     #[serde(borrow, default, deserialize_with = "null_is_default")]
     template: PodTemplate<'a>,
 }
 
 fn draft<'a>(object: Replicated<'a>, d: &mut Draft<'a, '_>) {
     d.object(object.metadata);
-    let none = object.spec.replicas == Some(0);
-    d.held(none, d.root(), "spec.replicas");
+    d.held(object.spec.replicas == Count::Of(0));
     let at = d.field(d.root(), "spec.template");
-    d.only_pod(
-        object.spec.template,
-        at,
-        if none {
-            Runs::Maybe(Void::ZeroReplicas)
-        } else {
-            Runs::Once
-        },
-    );
+    d.only_pod(object.spec.template, at, object.spec.replicas.runs());
 }
 
 /// Declares a kind with a count and a template.
 macro_rules! replicated {
-    ($($(#[$doc:meta])* $name:ident = $group:literal $kind:literal $plural:literal, creators $creators:expr, holds $holds:expr;)+) => {$(
+    ($($(#[$doc:meta])* $name:ident = $group:literal $kind:literal $plural:literal, creators $creators:expr;)+) => {$(
         $(#[$doc])*
         #[derive(Debug)]
         pub struct $name;
 
         impl Kind for $name {
-            const INFO: Info = Info {
-                group: $group,
-                kind: $kind,
-                plural: $plural,
-                versions: &["v1"],
-                scope: Scope::Namespaced,
-                trains: false,
-                subresources: &[],
-                creators: $creators,
-                holds: $holds,
-            };
+            const INFO: Info = Info { creators: $creators, ..Info::new($group, $kind, $plural, &["v1"]) };
             type Object<'a> = Replicated<'a>;
 
             fn draft<'a>(object: Replicated<'a>, d: &mut Draft<'a, '_>) {
@@ -72,15 +54,21 @@ macro_rules! replicated {
 
 replicated! {
     /// `apps/v1` Deployment.
-    DeploymentKind = "apps" "Deployment" "deployments", creators &[], holds &["spec.replicas"];
+    DeploymentKind = "apps" "Deployment" "deployments", creators &[];
     /// `apps/v1` ReplicaSet.
     ReplicaSetKind = "apps" "ReplicaSet" "replicasets",
-        creators &[Edge::of("apps", "Deployment", "deployment-controller")], holds &["spec.replicas"];
+        creators &[Edge::of("apps", "Deployment", &["kube-system:deployment-controller"])];
     /// `apps/v1` StatefulSet.
-    StatefulSetKind = "apps" "StatefulSet" "statefulsets", creators &[], holds &["spec.replicas"];
+    StatefulSetKind = "apps" "StatefulSet" "statefulsets",
+        creators &[
+            Edge::of("leaderworkerset.x-k8s.io", "LeaderWorkerSet", LWS),
+            // The workers belong to the pod of their leader.
+            Edge::of("", "Pod", LWS),
+            Edge::of("kubeflow.org", "Notebook", NOTEBOOKS),
+        ];
     /// `apps/v1` DaemonSet. It has no count.
-    DaemonSetKind = "apps" "DaemonSet" "daemonsets", creators &[], holds &[];
+    DaemonSetKind = "apps" "DaemonSet" "daemonsets", creators &[];
     /// `v1` ReplicationController.
     ReplicationControllerKind = "" "ReplicationController" "replicationcontrollers",
-        creators &[], holds &["spec.replicas"];
+        creators &[];
 }

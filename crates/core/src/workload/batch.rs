@@ -2,12 +2,14 @@
 
 use serde::Deserialize;
 
+use super::accounts::{JOBSET, KUBERAY, MPI_OPERATORS};
+use super::leaf::Count;
 use super::meta::{Meta, null_is_default};
 use super::pod::PodTemplate;
-use super::{Edge, Info, Kind, Scope};
+use super::{Edge, Info, Kind};
 use crate::draft::Draft;
 use crate::path::At;
-use crate::submission::{Runs, Void};
+use crate::submission::{FrameId, Runs};
 
 /// `JobSpec`, wherever it stands.
 #[derive(Debug, Default, Deserialize)]
@@ -15,30 +17,27 @@ pub struct JobSpec<'a> {
     #[serde(default, deserialize_with = "null_is_default")]
     suspend: bool,
     #[serde(default)]
-    parallelism: Option<i64>,
+    parallelism: Count,
     #[serde(default)]
-    completions: Option<i64>,
+    completions: Count,
     #[serde(borrow, default, deserialize_with = "null_is_default")]
     template: PodTemplate<'a>,
 }
 
 impl<'a> JobSpec<'a> {
-    /// A Job, on its own or inside another kind.
+    /// A Job, on its own or as the whole of another kind.
     pub fn draft(self, at: At, d: &mut Draft<'a, '_>) {
-        d.held(self.suspend, at, "suspend");
-        d.held(self.parallelism == Some(0), at, "parallelism");
-        d.held(self.completions == Some(0), at, "completions");
-        let never = self.parallelism == Some(0) || self.completions == Some(0);
+        d.held(self.suspend);
+        d.held(self.parallelism == Count::Of(0));
+        d.held(self.completions == Count::Of(0));
+        let runs = self.runs();
         let template = d.field(at, "template");
-        d.only_pod(
-            self.template,
-            template,
-            if never {
-                Runs::Maybe(Void::ZeroReplicas)
-            } else {
-                Runs::Once
-            },
-        );
+        d.only_pod(self.template, template, runs);
+    }
+
+    /// Whether its pods surely run.
+    fn runs(&self) -> Runs {
+        self.parallelism.runs().and(self.completions.runs())
     }
 }
 
@@ -57,16 +56,15 @@ pub struct Job<'a> {
 
 impl Kind for JobKind {
     const INFO: Info = Info {
-        group: "batch",
-        kind: "Job",
-        plural: "jobs",
-        versions: &["v1"],
-        scope: Scope::Namespaced,
-        trains: false,
-        subresources: &[],
         // Each run of a CronJob is a start of its own: a list may have aged, a rule may have come since.
-        creators: &[Edge::start_of("batch", "CronJob", "cronjob-controller")],
-        holds: &["spec.suspend", "spec.parallelism", "spec.completions"],
+        creators: &[
+            Edge::start_of("batch", "CronJob", &["kube-system:cronjob-controller"]),
+            Edge::of("jobset.x-k8s.io", "JobSet", JOBSET),
+            // The launcher, and the submitter.
+            Edge::of("kubeflow.org", "MPIJob", MPI_OPERATORS),
+            Edge::of("ray.io", "RayJob", KUBERAY),
+        ],
+        ..Info::new("batch", "Job", "jobs", &["v1"])
     };
     type Object<'a> = Job<'a>;
 
@@ -109,24 +107,28 @@ pub struct JobTemplate<'a> {
     spec: JobSpec<'a>,
 }
 
+impl<'a> JobTemplate<'a> {
+    /// One Job of several in another kind: the frame of its pod, and whether it surely runs to completion.
+    pub fn draft(self, at: At, d: &mut Draft<'a, '_>) -> (FrameId, Runs) {
+        d.template_meta(self.metadata, at);
+        let spec = self.spec;
+        d.held(spec.suspend);
+        d.held(spec.parallelism == Count::Of(0));
+        d.held(spec.completions == Count::Of(0));
+        let runs = spec.runs();
+        let at = d.field(at, "spec.template");
+        (d.pod(spec.template, at), runs)
+    }
+}
+
 impl Kind for CronJobKind {
-    const INFO: Info = Info {
-        group: "batch",
-        kind: "CronJob",
-        plural: "cronjobs",
-        versions: &["v1"],
-        scope: Scope::Namespaced,
-        trains: false,
-        subresources: &[],
-        creators: &[],
-        holds: &["spec.suspend"],
-    };
+    const INFO: Info = Info::new("batch", "CronJob", "cronjobs", &["v1"]);
     type Object<'a> = CronJob<'a>;
 
     fn draft<'a>(cron: CronJob<'a>, d: &mut Draft<'a, '_>) {
         d.object(cron.metadata);
         let spec = d.field(d.root(), "spec");
-        d.held(cron.spec.suspend, spec, "suspend");
+        d.held(cron.spec.suspend);
         let template = d.field(spec, "jobTemplate");
         d.template_meta(cron.spec.job_template.metadata, template);
         let job = d.field(template, "spec");

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
+use super::adoption;
 use crate::text::Text;
 
 /// `metadata`, of an object or a template.
@@ -20,12 +21,12 @@ pub struct Meta<'a> {
     /// `uid`.
     #[serde(borrow, default, deserialize_with = "null_is_default")]
     pub uid: Text<'a>,
-    /// `labels`, of which only ours.
+    /// `labels`.
     #[serde(borrow, default)]
-    pub labels: OurKeys<'a>,
-    /// `annotations`, of which only ours.
+    pub labels: Keys<'a>,
+    /// `annotations`.
     #[serde(borrow, default)]
-    pub annotations: OurKeys<'a>,
+    pub annotations: Keys<'a>,
     /// `ownerReferences`.
     #[serde(borrow, default, deserialize_with = "null_is_default")]
     pub owner_references: Vec<OwnerReference<'a>>,
@@ -53,6 +54,14 @@ pub struct OwnerReference<'a> {
 }
 
 impl OwnerReference<'_> {
+    /// The version within the API group.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        self.api_version
+            .split_once('/')
+            .map_or(self.api_version.as_str(), |(_, version)| version)
+    }
+
     /// The API group; empty for core.
     #[must_use]
     pub fn group(&self) -> &str {
@@ -60,39 +69,47 @@ impl OwnerReference<'_> {
     }
 }
 
-/// The `datagate.dev/` keys of a map of labels or annotations; the others are skipped without a copy.
+/// What matters of a map of labels or annotations; the rest is skipped without a copy.
 #[derive(Debug, Default)]
-pub struct OurKeys<'a>(pub Vec<(Text<'a>, Text<'a>)>);
+pub struct Keys<'a> {
+    /// The `datagate.dev/` keys and their values.
+    pub ours: Vec<(Text<'a>, Text<'a>)>,
+    /// Keys by which operators know their own objects.
+    pub claims: Vec<Text<'a>>,
+}
 
-impl<'de: 'a, 'a> Deserialize<'de> for OurKeys<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for Keys<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct KeysVisitor;
 
         impl<'de> Visitor<'de> for KeysVisitor {
-            type Value = OurKeys<'de>;
+            type Value = Keys<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a map of strings")
             }
 
             fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(OurKeys::default())
+                Ok(Keys::default())
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut ours = OurKeys::default();
+                let mut keys = Keys::default();
                 while let Some(key) = map.next_key::<Text<'de>>()? {
                     if key.starts_with(crate::declaration::PREFIX) {
                         // Twice the same key: two parsers may take different ones, so neither counts.
-                        if ours.0.iter().any(|(seen, _)| *seen == key) {
+                        if keys.ours.iter().any(|(seen, _)| *seen == key) {
                             return Err(serde::de::Error::custom(format_args!("duplicate key `{key}`")));
                         }
-                        ours.0.push((key, map.next_value()?));
+                        keys.ours.push((key, map.next_value()?));
                     } else {
+                        if adoption::is_claim(&key) {
+                            keys.claims.push(key);
+                        }
                         map.next_value::<IgnoredAny>()?;
                     }
                 }
-                Ok(ours)
+                Ok(keys)
             }
         }
 

@@ -6,22 +6,13 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::accounts::{ARGO, KUBERAY, MPI_OPERATORS, SPARK_OPERATOR, TEKTON, TRAINING_OPERATOR, VOLCANO};
+use super::leaf::List;
 use super::meta::{Meta, null_is_default};
-use super::{Edge, Info, Kind, Scope};
+use super::{Class, Edge, Info, Kind};
 use crate::draft::Draft;
-use crate::submission::{FrameId, OrderId, Runs};
+use crate::submission::Runs;
 use crate::text::Text;
-
-/// A list that stored objects may hold as `null`.
-#[derive(Debug, Deserialize)]
-#[serde(transparent, bound(deserialize = "T: Deserialize<'de>"))]
-pub struct List<T>(#[serde(deserialize_with = "null_is_default")] pub Vec<T>);
-
-impl<T> Default for List<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
 
 /// `PodTemplateSpec`.
 #[derive(Debug, Default, Deserialize)]
@@ -211,33 +202,41 @@ pub struct Pod<'a> {
 
 impl Kind for PodKind {
     const INFO: Info = Info {
-        group: "",
-        kind: "Pod",
-        plural: "pods",
-        versions: &["v1"],
-        scope: Scope::Namespaced,
-        trains: false,
         subresources: &["ephemeralcontainers"],
         creators: &[
-            Edge::of("batch", "Job", "job-controller"),
-            Edge::of("apps", "ReplicaSet", "replicaset-controller"),
-            Edge::of("apps", "StatefulSet", "statefulset-controller"),
-            Edge::of("apps", "DaemonSet", "daemon-set-controller"),
-            Edge::of("", "ReplicationController", "replication-controller"),
+            Edge::of("batch", "Job", &["kube-system:job-controller"]),
+            Edge::of("apps", "ReplicaSet", &["kube-system:replicaset-controller"]),
+            Edge::of("apps", "StatefulSet", &["kube-system:statefulset-controller"]),
+            Edge::of("apps", "DaemonSet", &["kube-system:daemon-set-controller"]),
+            Edge::of(
+                "",
+                "ReplicationController",
+                &["kube-system:replication-controller"],
+            ),
+            Edge::of("kubeflow.org", "PyTorchJob", TRAINING_OPERATOR),
+            Edge::of("kubeflow.org", "TFJob", TRAINING_OPERATOR),
+            Edge::of("kubeflow.org", "XGBoostJob", TRAINING_OPERATOR),
+            Edge::of("kubeflow.org", "PaddleJob", TRAINING_OPERATOR),
+            Edge::of("kubeflow.org", "JAXJob", TRAINING_OPERATOR),
+            Edge::of("kubeflow.org", "MPIJob", MPI_OPERATORS),
+            Edge::of("ray.io", "RayCluster", KUBERAY),
+            Edge::of("batch.volcano.sh", "Job", VOLCANO),
+            Edge::of("argoproj.io", "Workflow", ARGO),
+            Edge::of("sparkoperator.k8s.io", "SparkApplication", SPARK_OPERATOR),
+            Edge::of("sparkoperator.k8s.io", "SparkConnect", SPARK_OPERATOR),
+            Edge::of("tekton.dev", "TaskRun", TEKTON),
+            // The driver of a SparkApplication makes its executors.
+            Edge::by_own_account("", "Pod"),
         ],
-        holds: &["spec.schedulingGates"],
+        ..Info::new("", "Pod", "pods", &["v1"])
     };
     type Object<'a> = Pod<'a>;
 
     fn draft<'a>(pod: Pod<'a>, d: &mut Draft<'a, '_>) {
         d.object(pod.metadata);
-        d.held(
-            !pod.spec.scheduling_gates.0.is_empty(),
-            d.root(),
-            "spec.schedulingGates",
-        );
+        d.held(!pod.spec.scheduling_gates.0.is_empty());
         let spec = d.field(d.root(), "spec");
-        d.containers(pod.spec, FrameId(0), spec);
+        d.containers(pod.spec, d.base(), spec);
     }
 }
 
@@ -256,22 +255,14 @@ pub struct PodTemplateObject<'a> {
 
 impl Kind for PodTemplateKind {
     const INFO: Info = Info {
-        group: "",
-        kind: "PodTemplate",
-        plural: "podtemplates",
-        versions: &["v1"],
-        scope: Scope::Namespaced,
-        trains: false,
-        subresources: &[],
-        creators: &[],
-        holds: &[],
+        class: Class::Template,
+        ..Info::new("", "PodTemplate", "podtemplates", &["v1"])
     };
     type Object<'a> = PodTemplateObject<'a>;
 
     fn draft<'a>(object: PodTemplateObject<'a>, d: &mut Draft<'a, '_>) {
         d.object(object.metadata);
         let at = d.field(d.root(), "template");
-        let frame = d.pod(object.template, at);
-        d.call(FrameId(0), Text::default(), frame, OrderId(0), Runs::Once, at);
+        d.only_pod(object.template, at, Runs::Once);
     }
 }

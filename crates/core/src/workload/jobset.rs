@@ -1,0 +1,112 @@
+//! `jobset.x-k8s.io` JobSet: replicated Jobs, of which some wait for others.
+//!
+//! `dependsOn` with `Complete` proves that the other has succeeded; `Ready` and `startupPolicy` count failed Jobs as
+//! satisfied (reference: JobSet's controller), so they prove nothing.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::accounts::TRAINER;
+use super::batch::JobTemplate;
+use super::leaf::{Count, List};
+use super::meta::{Meta, null_is_default};
+use super::{Edge, Info, Kind};
+use crate::draft::Draft;
+use crate::path::At;
+use crate::submission::{NodeId, Order, Void};
+use crate::text::Text;
+
+/// `JobSetSpec`, wherever it stands.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobSetSpec<'a> {
+    #[serde(default, deserialize_with = "null_is_default")]
+    suspend: bool,
+    /// The replicated Jobs.
+    #[serde(borrow, default)]
+    pub replicated_jobs: List<ReplicatedJob<'a>>,
+    /// Mounted where a container asks for a volume of that name.
+    #[serde(borrow, default)]
+    volume_claim_policies: Option<&'a RawValue>,
+}
+
+/// `ReplicatedJob`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicatedJob<'a> {
+    /// `name`.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub name: Text<'a>,
+    #[serde(default)]
+    replicas: Count,
+    /// `template`.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub template: JobTemplate<'a>,
+    #[serde(borrow, default)]
+    depends_on: List<DependsOn<'a>>,
+}
+
+/// `DependsOn`.
+#[derive(Debug, Deserialize)]
+struct DependsOn<'a> {
+    #[serde(borrow, default)]
+    name: Text<'a>,
+    #[serde(borrow, default)]
+    status: Text<'a>,
+}
+
+impl<'a> JobSetSpec<'a> {
+    /// A list of Jobs, of a JobSet or of what becomes one.
+    pub fn draft(self, at: At, d: &mut Draft<'a, '_>) {
+        d.held(self.suspend);
+        d.raw(self.volume_claim_policies);
+        let mut earlier: HashMap<Text<'a>, NodeId> = HashMap::new();
+        for (job, i) in self.replicated_jobs.0.into_iter().zip(0..) {
+            let at = d.item(at, "replicatedJobs", i);
+            // A dependency must come earlier in the list.
+            let after = job.depends_on.0.iter().map(|other| {
+                match (earlier.get(&other.name), other.status.as_str()) {
+                    (Some(node), "Complete") => Order::Done(*node),
+                    (Some(node), _) => Order::Weak(*node, Void::ReadinessOnly),
+                    (None, _) => Order::Start,
+                }
+            });
+            let after = d.all(after);
+            d.held(job.replicas == Count::Of(0));
+            let template = d.field(at, "template");
+            let (frame, runs) = job.template.draft(template, d);
+            let runs = job.replicas.runs().and(runs);
+            let node = d.call(d.base(), job.name.clone(), frame, after, runs, at);
+            earlier.insert(job.name, node);
+        }
+    }
+}
+
+/// `jobset.x-k8s.io` JobSet.
+#[derive(Debug)]
+pub struct JobSetKind;
+
+/// A JobSet.
+#[derive(Debug, Deserialize)]
+pub struct JobSet<'a> {
+    #[serde(borrow, default)]
+    metadata: Meta<'a>,
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    spec: JobSetSpec<'a>,
+}
+
+impl Kind for JobSetKind {
+    const INFO: Info = Info {
+        creators: &[Edge::of("trainer.kubeflow.org", "TrainJob", TRAINER)],
+        ..Info::new("jobset.x-k8s.io", "JobSet", "jobsets", &["v1alpha2"])
+    };
+    type Object<'a> = JobSet<'a>;
+
+    fn draft<'a>(set: JobSet<'a>, d: &mut Draft<'a, '_>) {
+        d.object(set.metadata);
+        let spec = d.field(d.root(), "spec");
+        set.spec.draft(spec, d);
+    }
+}
