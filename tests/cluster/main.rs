@@ -15,6 +15,7 @@ mod webhook;
 mod attacks;
 mod chart;
 mod children;
+mod coverage;
 mod index;
 mod messages;
 mod never_in_the_way;
