@@ -105,7 +105,9 @@ impl Walk {
         if !self.path.is_empty() {
             self.path.push('.');
         }
-        self.path.extend(name.chars().take(LONGEST));
+        // A path is printed on terminals, and a field may be called anything.
+        let fine = name.chars().filter(|c| !c.is_control());
+        self.path.extend(fine.take(LONGEST));
     }
 
     fn open(&mut self) {
@@ -453,6 +455,8 @@ mod tests {
         assert_eq!(seen(object(places.into())).places.len(), TOLD);
         let long = seen(object(json!({"n".repeat(10_000): pod()})));
         assert_eq!(long.places.first().unwrap().len(), LONGEST + ".containers".len());
+        let rude = seen(object(json!({"a\u{1b}[2Jb\n": pod()})));
+        assert_eq!(rude.places, ["a[2Jb.containers"]);
     }
 
     #[test]
