@@ -284,6 +284,15 @@ fn with_these_rights_it_syncs_writes_status_and_reads_owners() {
             .find(|line| line["object"]["name"] == pod["metadata"]["name"])
     });
     assert_eq!(line["ground"], "Child", "{line}");
+    team.rig.wait("the kinds of the cluster have been looked at", || {
+        let text = team.rig.server.admin("/metrics").ok()?.1;
+        let value = |name: &str| {
+            let line = text.lines().find_map(|it| it.strip_prefix(name))?;
+            line.trim().parse::<i64>().ok()
+        };
+        assert_eq!(value("datagate_coverage_failures_total"), Some(0), "{text}");
+        (value("datagate_coverage_timestamp_seconds")? > 0).then_some(())
+    });
     let log = team.rig.server.log();
     assert!(!log.contains("\"ERROR\""), "{log}");
 }
