@@ -1,0 +1,149 @@
+//! Where the objects come from: an API server, or in tests something that looks like one.
+
+use std::future::Future;
+use std::time::Duration;
+
+use axum::http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use kube::Client;
+use kube::client::Body;
+use serde::Deserialize;
+use tokio::time::{sleep, timeout};
+
+/// Answers GET requests.
+pub trait Source {
+    /// What stands at a path; larger answers than this are not read.
+    fn get(&self, path: &str, max_bytes: usize) -> impl Future<Output = Result<String, Failure>>;
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// There is no such thing.
+    #[error("there is no such thing")]
+    NotFound,
+    /// The list took so long that its next page is gone.
+    #[error("the list took longer than the API server keeps its pages")]
+    Expired {
+        /// Where the API server offers to go on, with whatever has changed since.
+        next: Option<String>,
+    },
+    /// The answer is larger than wanted.
+    #[error("a single object is larger than can be read")]
+    TooLarge,
+    /// Anything else: no rights, no answer.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Asks the API server.
+#[derive(Clone)]
+pub struct KubeSource {
+    client: Client,
+}
+
+/// A page with 500 objects is due in well under a second; this is for an API server in trouble.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The pauses before it is asked again, if it has no time or cannot be reached.
+const AGAIN: [Duration; 3] = [
+    Duration::from_millis(250),
+    Duration::from_secs(1),
+    Duration::from_secs(4),
+];
+
+impl KubeSource {
+    /// The client should not retry by itself (`kube::Config::default_retry`).
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Asks once; with whether asking again makes sense.
+    async fn once(&self, path: &str, max_bytes: usize) -> Result<String, (Failure, bool)> {
+        let other = |what: String, again| (Failure::Other(what), again);
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = path
+            .parse()
+            .map_err(|_| other(format!("{path} is no path"), false))?;
+        let sent = self.client.send(request).await;
+        let response =
+            sent.map_err(|error| other(format!("no answer from the API server: {error}"), true))?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), max_bytes).collect().await;
+        let body = body.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+            Some(_) => (Failure::TooLarge, false),
+            None => other(format!("the answer broke off: {error}"), true),
+        })?;
+        let text = String::from_utf8(body.to_bytes().into());
+        let text = text.map_err(|_| other("the answer is not UTF-8".to_owned(), false))?;
+        match status {
+            StatusCode::OK => Ok(text),
+            StatusCode::NOT_FOUND => Err((Failure::NotFound, false)),
+            StatusCode::GONE => Err((
+                Failure::Expired {
+                    next: Refused::read(&text).next(),
+                },
+                false,
+            )),
+            status => {
+                let again = status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
+                Err(other(Refused::read(&text).told(status), again))
+            }
+        }
+    }
+}
+
+impl Source for KubeSource {
+    async fn get(&self, path: &str, max_bytes: usize) -> Result<String, Failure> {
+        let mut pauses = AGAIN.iter();
+        loop {
+            let once = timeout(PATIENCE, self.once(path, max_bytes)).await;
+            let slow = || {
+                Failure::Other(format!(
+                    "no answer from the API server in {} s",
+                    PATIENCE.as_secs()
+                ))
+            };
+            match once.unwrap_or_else(|_| Err((slow(), true))) {
+                Ok(text) => return Ok(text),
+                Err((failure, again)) => match pauses.next().filter(|_| again) {
+                    Some(pause) => sleep(*pause).await,
+                    None => return Err(failure),
+                },
+            }
+        }
+    }
+}
+
+/// The API server's own words, if they are readable.
+#[derive(Default, Deserialize)]
+struct Refused {
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    metadata: Next,
+}
+
+#[derive(Default, Deserialize)]
+struct Next {
+    #[serde(default, rename = "continue")]
+    next: String,
+}
+
+impl Refused {
+    fn read(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
+    fn next(self) -> Option<String> {
+        Some(self.metadata.next).filter(|next| !next.is_empty())
+    }
+
+    fn told(&self, status: StatusCode) -> String {
+        match self.message.lines().next() {
+            Some(message) if !message.is_empty() => message.to_owned(),
+            _ => format!("the API server answered {status}"),
+        }
+    }
+}
