@@ -19,5 +19,6 @@ mod index;
 mod messages;
 mod never_in_the_way;
 mod process;
+mod scan;
 mod schema;
 mod status;

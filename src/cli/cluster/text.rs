@@ -58,9 +58,14 @@ fn write_group(out: &mut dyn Write, key: &Key, group: &Group) -> io::Result<()> 
     let reasons: Vec<&str> = key.reasons.iter().copied().collect();
     let pods = match group.running_pods {
         0 => String::new(),
-        pods => format!(", {} with {}", group.running_roots, count(pods, "running pod")),
+        pods => format!(
+            ", {} of them with {}",
+            group.running_roots,
+            count(pods, "running pod")
+        ),
     };
-    writeln!(out, "  {}: {}{pods}", reasons.join(", "), group.roots)?;
+    let roots = count(group.roots, "workload");
+    writeln!(out, "  {}: {roots}{pods}", reasons.join(", "))?;
     for root in &group.listed {
         let pods = match root.running {
             0 => String::new(),
@@ -92,7 +97,7 @@ fn summary(
     let refused = totals.of(Outcome::Denied);
     writeln!(
         out,
-        "{}{place}, judged as if submitted at {}: {refused} would be refused, {} admitted with warnings, {} admitted; {} not governed.",
+        "{}{place}, judged as if submitted at {}: {refused} would be refused, {} admitted with warnings, {} admitted, {} not governed.",
         count(totals.judged(), "workload"),
         wanted.at,
         totals.of(Outcome::AllowedWithWarnings),
@@ -100,15 +105,14 @@ fn summary(
         totals.of(Outcome::NotGoverned),
     )?;
     if refused > 0 {
-        writeln!(
-            out,
-            "Of those refused {} running now, with {}.",
-            match totals.running_roots {
-                1 => "1 is".to_owned(),
-                roots => format!("{roots} are"),
-            },
-            count(totals.running_pods, "running pod")
-        )?;
+        match totals.running_roots {
+            0 => writeln!(out, "None of those that would be refused has running pods.")?,
+            roots => writeln!(
+                out,
+                "Running now, of those that would be refused: {roots}, with {}.",
+                count(totals.running_pods, "running pod")
+            )?,
+        }
         if running {
             writeln!(out, "--running: those without running pods are not listed.")?;
         }
