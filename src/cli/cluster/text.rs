@@ -99,7 +99,7 @@ fn summary(
         out,
         "{}{place}, judged as if submitted at {}: {refused} would be refused, {} admitted with warnings, {} admitted, {} not governed.",
         count(totals.judged(), "workload"),
-        wanted.at,
+        wanted.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
         totals.of(Outcome::AllowedWithWarnings),
         totals.of(Outcome::Allowed),
         totals.of(Outcome::NotGoverned),
