@@ -201,14 +201,14 @@ impl<'s, S: Source, F: Fetch> Scan<'s, S, F> {
         }
         let owner = family::controller(kind.0, &object.meta);
         let runs = kind.0 == KnownKind::Pod && object.life == Life::Running;
+        let excluded = self
+            .wanted
+            .excluded
+            .iter()
+            .any(|name| *name == *object.meta.namespace);
         match which {
             Which::Roots => {
                 self.family.note(kind.0, uid, owner, runs);
-                let excluded = self
-                    .wanted
-                    .excluded
-                    .iter()
-                    .any(|name| *name == *object.meta.namespace);
                 if excluded {
                     bump(&mut self.totals.excluded);
                     return Ok(());
@@ -219,7 +219,7 @@ impl<'s, S: Source, F: Fetch> Scan<'s, S, F> {
                 }
             }
             Which::Orphans(owners) => {
-                if !owner.is_some_and(|(_, owner)| owners.contains(&owner)) {
+                if excluded || !owner.is_some_and(|(_, owner)| owners.contains(&owner)) {
                     return Ok(());
                 }
                 self.totals.children = self.totals.children.saturating_sub(1);

@@ -147,3 +147,83 @@ impl Refused {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::{Arc, Mutex};
+
+    use axum::http::Response;
+
+    use super::*;
+
+    /// A source behind which these answers wait, and how many of them are left.
+    fn answering(answers: &[(u16, &str)]) -> (KubeSource, impl Fn() -> usize) {
+        let answers = answers.iter().map(|(code, body)| (*code, (*body).to_owned()));
+        let answers = Arc::new(Mutex::new(answers.collect::<std::collections::VecDeque<_>>()));
+        let left = answers.clone();
+        let service = tower::service_fn(move |_: Request<Body>| {
+            let (code, body) = answers.lock().unwrap().pop_front().unwrap();
+            let response = Response::builder()
+                .status(code)
+                .body(Body::from(body.into_bytes()));
+            async { Ok::<_, Infallible>(response.unwrap()) }
+        });
+        let client = Client::new(service, "default");
+        (KubeSource::new(client), move || left.lock().unwrap().len())
+    }
+
+    async fn get(answers: &[(u16, &str)]) -> (Result<String, Failure>, usize) {
+        let (source, left) = answering(answers);
+        let got = source.get("/api/v1/pods", 100).await;
+        (got, left())
+    }
+
+    fn other(what: &str) -> Result<String, Failure> {
+        Err(Failure::Other(what.to_owned()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_without_time_is_asked_again() {
+        let busy = (503, r#"{"message": "no time"}"#);
+        let answers = [busy, (429, "slowly"), (200, "fine"), busy];
+        assert_eq!(get(&answers).await, (Ok("fine".to_owned()), 1));
+        assert_eq!(get(&[busy; 5]).await, (other("no time"), 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_told_in_the_servers_words_and_final() {
+        let forbidden = r#"{"message": "x"}"#;
+        assert_eq!(get(&[(403, forbidden), (200, "")]).await.1, 1);
+        assert_eq!(
+            get(&[(401, "")]).await.0,
+            other("the API server answered 401 Unauthorized")
+        );
+        assert_eq!(get(&[(404, "404 pag")]).await.0, Err(Failure::NotFound));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_has_a_bound() {
+        let [fits, too_large] = [100, 101].map(|bytes| "x".repeat(bytes));
+        assert_eq!(get(&[(200, &fits)]).await.0, Ok(fits.clone()));
+        assert_eq!(get(&[(200, &too_large)]).await.0, Err(Failure::TooLarge));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_expired_list_may_offer_a_way_on() {
+        let expired = |next: Option<&str>| {
+            Err(Failure::Expired {
+                next: next.map(Into::into),
+            })
+        };
+        let (source, _) = answering(&[
+            (
+                410,
+                r#"{"kind": "Status", "metadata": {"continue": "abc"}, "reason": "Expired"}"#,
+            ),
+            (410, r#"{"kind": "Status", "metadata": {}}"#),
+        ]);
+        assert_eq!(source.get("/x", 1000).await, expired(Some("abc")));
+        assert_eq!(source.get("/x", 1000).await, expired(None));
+    }
+}

@@ -304,6 +304,13 @@ fn groups_are_bounded_too() {
 fn an_owner_that_does_not_exist_hides_nothing() {
     let mut cluster = Cluster::new(1);
     cluster.put(JOBS, vec![job("there", &uid(2, 0), "us")]);
+    let mut in_kube_system = pod(
+        "system",
+        &uid(1, 4),
+        "Running",
+        Some(("batch/v1", "Job", &uid(2, 2))),
+    );
+    in_kube_system["metadata"]["namespace"] = json!("kube-system");
     cluster.put(
         PODS,
         vec![
@@ -325,6 +332,7 @@ fn an_owner_that_does_not_exist_hides_nothing() {
                 "Pending",
                 Some(("batch/v1", "Job", "no uid")),
             ),
+            in_kube_system,
             // Nothing like that makes pods.
             pod(
                 "odd",
@@ -336,6 +344,7 @@ fn an_owner_that_does_not_exist_hides_nothing() {
     );
     let report = cluster.report();
     let results = report["results"].as_array().unwrap();
+    assert_eq!(report["summary"]["excludedLeftOut"], 1);
     let told: BTreeMap<&str, &Value> = results
         .iter()
         .map(|it| (it["object"]["name"].as_str().unwrap(), &it["runningPods"]))
