@@ -11,6 +11,7 @@ use document::Bad;
 
 mod bounds;
 pub mod check;
+pub mod cluster;
 pub mod coverage;
 pub mod document;
 pub mod inputs;
@@ -32,10 +33,10 @@ pub struct Cli {
 pub enum Command {
     /// Print the CustomResourceDefinitions as YAML.
     Crds,
-    /// Judge workloads as the webhook would, without a cluster.
+    /// Judge workloads as the webhook would, those of files or what is in a cluster.
     ///
     /// Exit status: 0 if all are admitted (warnings allowed), 1 if at least one is refused, 2 if it cannot be told.
-    Check(check::Check),
+    Check(Box<check::Check>),
     /// List the kinds of the cluster that carry pods, and whether each is judged.
     ///
     /// Exit status: 0 if all of them are, 1 if at least one is not, 2 if it cannot be told. The cluster is the one of the
@@ -68,6 +69,9 @@ pub enum Error {
     /// The CRDs cannot be made.
     #[error(transparent)]
     Crd(#[from] datagate_api::crd::Error),
+    /// What is in the cluster cannot be judged, or not all of it.
+    #[error(transparent)]
+    Cluster(#[from] cluster::Error),
     /// A flag of the server says nothing sensible.
     #[error(transparent)]
     Flag(#[from] serve::FlagError),

@@ -20,5 +20,6 @@ mod index;
 mod messages;
 mod never_in_the_way;
 mod process;
+mod scan;
 mod schema;
 mod status;
