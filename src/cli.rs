@@ -11,6 +11,8 @@ use document::Bad;
 
 mod bounds;
 pub mod check;
+pub mod cluster;
+pub mod coverage;
 pub mod document;
 pub mod inputs;
 pub mod report;
@@ -31,10 +33,15 @@ pub struct Cli {
 pub enum Command {
     /// Print the CustomResourceDefinitions as YAML.
     Crds,
-    /// Judge workloads as the webhook would, without a cluster.
+    /// Judge workloads as the webhook would, those of files or what is in a cluster.
     ///
     /// Exit status: 0 if all are admitted (warnings allowed), 1 if at least one is refused, 2 if it cannot be told.
-    Check(check::Check),
+    Check(Box<check::Check>),
+    /// List the kinds of the cluster that carry pods, and whether each is judged.
+    ///
+    /// Exit status: 0 if all of them are, 1 if at least one is not, 2 if it cannot be told. The cluster is the one of the
+    /// kubeconfig, or the one this runs in.
+    Coverage(coverage::Show),
     /// Run the webhook.
     Serve(Box<serve::Serve>),
 }
@@ -46,6 +53,8 @@ pub enum Done {
     Fine,
     /// At least one workload is refused.
     Refused,
+    /// At least one kind that carries pods is not judged.
+    NotJudged,
 }
 
 /// Why it could not do what was asked.
@@ -60,9 +69,18 @@ pub enum Error {
     /// The CRDs cannot be made.
     #[error(transparent)]
     Crd(#[from] datagate_api::crd::Error),
+    /// What is in the cluster cannot be judged, or not all of it.
+    #[error(transparent)]
+    Cluster(#[from] cluster::Error),
     /// A flag of the server says nothing sensible.
     #[error(transparent)]
     Flag(#[from] serve::FlagError),
+    /// The cluster did not say what it serves.
+    #[error("cannot tell what is covered: {0}")]
+    Coverage(#[from] crate::coverage::look::Error),
+    /// It said so in part.
+    #[error("cannot tell whether everything is covered: {}", .0.join("\n"))]
+    Unread(Vec<String>),
     /// The server did not start, or ended.
     #[error(transparent)]
     Serve(#[from] crate::serve::Error),
@@ -90,12 +108,13 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Crds => crds(&mut stdout()),
         Command::Check(check) => check.run(&mut stdout(), &mut io::stderr().lock()),
+        Command::Coverage(show) => show.run(&mut stdout()),
         // Standard output belongs to the decision log.
         Command::Serve(serve) => run_server(*serve),
     };
     match done {
         Ok(Done::Fine) => ExitCode::SUCCESS,
-        Ok(Done::Refused) => ExitCode::from(1),
+        Ok(Done::Refused | Done::NotJudged) => ExitCode::from(1),
         // Whoever reads has read enough.
         Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {

@@ -5,6 +5,7 @@
 
 pub mod admission;
 pub mod cli;
+pub mod coverage;
 pub mod index;
 pub mod live;
 pub mod metrics;

@@ -1,9 +1,10 @@
 //! What the program counts, registered in one place and served on the admin port.
 //!
-//! Every label has a bounded set of values that is known at compile time: nothing a client sends becomes a
-//! label. What the request path touches is held as a ready handle, so that counting is one atomic addition.
+//! Every label has a bounded set of values that is known at compile time, but for the kinds of the cluster that are not
+//! judged, whose number is bounded: nothing a client sends becomes a label. What the request path touches is held as a ready handle, so that counting is one atomic addition.
 
 mod cluster;
+mod coverage;
 
 use std::fmt;
 
@@ -16,6 +17,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 pub use self::cluster::{FetchOutcome, IndexMetrics, LiveMetrics, StatusMetrics};
+pub use self::coverage::{CoverageMetrics, KindLabels};
 
 /// The media type of what [`Metrics::encode`] writes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -39,6 +41,8 @@ pub struct Metrics {
     pub live: LiveMetrics,
     /// The writer of status.
     pub status: StatusMetrics,
+    /// Which kinds are not judged.
+    pub coverage: CoverageMetrics,
     /// Decisions made, by what was submitted and how it was decided.
     pub decisions: Family<DecisionLabels, Counter>,
     /// Findings told, by reason and by what the policy does about them.
@@ -150,12 +154,14 @@ impl Metrics {
         let index = IndexMetrics::new(&mut registry);
         let live = LiveMetrics::new(&mut registry);
         let status = StatusMetrics::new(&mut registry);
+        let coverage = CoverageMetrics::new(&mut registry);
         Self {
             registry,
             server,
             index,
             live,
             status,
+            coverage,
             decisions,
             findings,
         }

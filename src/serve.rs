@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::admission::{Admission, DecisionLog, Mode};
 use crate::cli::serve::{LogFormat, ServeOptions};
+use crate::coverage;
 use crate::index::{self, Index};
 use crate::live::{self, KubeFetch};
 use crate::metrics::Metrics;
@@ -74,7 +75,7 @@ fn log_to_stderr(format: LogFormat) {
 
 async fn serve(options: ServeOptions) -> Result<(), Error> {
     let clock: WallClock = Arc::new(Timestamp::now);
-    let client = client().await?;
+    let (client, _) = client().await?;
     let mut metrics = Metrics::new();
     let readiness = Readiness::new();
     let index = Index::new(options.settings, &mut metrics, &readiness);
@@ -97,6 +98,7 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
     let listen = listeners.webhook.local_addr().map_err(Error::Start)?;
     let admin = listeners.admin.local_addr().map_err(Error::Start)?;
     let mut status = status::Config::new(options.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE));
+    let coverage = coverage::Config::new(&options.webhook_name);
     status.webhook = Some(options.webhook_name);
     status.observe = options.observe;
     status.excluded_namespaces.extend(options.excluded_namespaces);
@@ -104,6 +106,14 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
     let (first, second) = signals().map_err(Error::Start)?;
     let (stopper, told) = stop();
     let snapshots = index.snapshots();
+    // No part of the server: whatever becomes of it, decisions go on.
+    let covering = tokio::spawn(coverage::run(
+        coverage,
+        client.clone(),
+        clock.clone(),
+        metrics.coverage.clone(),
+        told.clone(),
+    ));
     let mut parts: JoinSet<&'static str> = JoinSet::new();
     parts.spawn(named(
         "index",
@@ -134,18 +144,21 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
     }
     stopper.stop();
     while parts.join_next().await.is_some() {}
+    covering.abort();
     tracing::info!("datagate stopped");
     Ok(())
 }
 
 /// A client for the cluster of the kubeconfig, or the one this runs in. It does not retry by itself: whoever asks
-/// knows for how long an answer is worth having.
-async fn client() -> Result<Client, Error> {
+/// knows for how long an answer is worth having. With it comes the namespace of the context.
+pub(crate) async fn client() -> Result<(Client, String), Error> {
     let mut config = kube::Config::infer()
         .await
         .map_err(|error| Error::Config(Box::new(error)))?;
     config.default_retry = false;
-    Client::try_from(config).map_err(|error| Error::Client(Box::new(error)))
+    let namespace = config.default_namespace.clone();
+    let client = Client::try_from(config).map_err(|error| Error::Client(Box::new(error)))?;
+    Ok((client, namespace))
 }
 
 async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {

@@ -189,7 +189,10 @@ impl Serve {
                     built_in.ignored_resources,
                 )?,
                 runtime_classes: or("runtime-class", self.runtime_class, built_in.runtime_classes)?,
-                injected_images: globs("injected-image", self.injected_image)?,
+                injected_images: {
+                    let more = globs("injected-image", self.injected_image)?;
+                    built_in.injected_images.into_iter().chain(more).collect()
+                },
                 controller_accounts: accounts.map(|text| account(text)).collect::<Result<_, _>>()?,
             },
             namespace: self.namespace,

@@ -51,6 +51,24 @@ pub fn install_crds(plane: &ControlPlane) {
     }
 }
 
+/// Applies tests/crds/, stand-ins for the kinds of other projects, and waits until the API server serves them.
+pub fn install_third_party(plane: &ControlPlane) {
+    let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/crds");
+    let crds = crds.to_str().unwrap();
+    // Server-side, because nothing is to be compared later and it is one request for each.
+    kubectl(plane, ["apply", "--server-side", "--filename", crds]);
+    kubectl(
+        plane,
+        [
+            "wait",
+            "--for=condition=Established",
+            "--timeout=60s",
+            "--filename",
+            crds,
+        ],
+    );
+}
+
 /// Runs kubectl, which must succeed.
 pub fn kubectl<const N: usize>(plane: &ControlPlane, arguments: [&str; N]) -> String {
     stdout_of(&mut plane.kubectl(arguments)).unwrap()

@@ -99,11 +99,12 @@ pub enum Detail {
         from: Option<Timestamp>,
         until: Option<Timestamp>,
     },
-    /// Nothing does the step.
+    /// Nothing does the step before what trains, which stands in so many pods.
     StepMissing {
         step: StepType,
         accepted: EnumSet<Evidence>,
         nothing_trains: bool,
+        pods: usize,
     },
     /// Something does it, but not provably before training; and the way round it.
     StepNotFirst {

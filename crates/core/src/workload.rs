@@ -155,6 +155,13 @@ impl Edge {
         }
     }
 
+    /// Whether objects of that kind are the owners.
+    #[must_use]
+    pub fn is_from(&self, kind: KnownKind) -> bool {
+        let info = kind.info();
+        self.kind == info.kind && self.group == info.group
+    }
+
     /// The child is made by an account of its own namespace, which proves nothing: whoever administers the namespace
     /// can be that account. So it is judged in full, as if it repeated its owner's declaration, which anyone may.
     #[must_use]
@@ -243,9 +250,17 @@ const EMBEDDERS: &[Edge] = &[
 ];
 
 impl KnownKind {
-    /// Who makes objects of this kind for which owners.
+    /// Who makes objects of this kind for which owners. What embeds is not embedded itself, nor is what makes it, so
+    /// that no kind is its own ancestor.
     pub fn creators(self) -> impl Iterator<Item = &'static Edge> {
-        self.info().creators.iter().chain(EMBEDDERS)
+        let info = self.info();
+        let embeds = EMBEDDERS.iter().any(|edge| edge.is_from(self));
+        let embedders = EMBEDDERS.iter().filter(move |edge| {
+            let embedder = Self::find(edge.group, edge.kind);
+            let mut makers = embedder.into_iter().flat_map(|it| it.info().creators);
+            !embeds && !makers.any(|maker| maker.is_from(self))
+        });
+        info.creators.iter().chain(embedders)
     }
 
     /// The version of that name, if the adapter reads it.

@@ -273,7 +273,8 @@ impl<'w, 'a> Workload<'w, 'a> {
                     },
                 ));
             }
-            let wrong = if void == Void::TrainsEphemeral {
+            // Where the step itself is right, the pod that does not wait for it is the place to correct.
+            let wrong = if matches!(void, Void::TrainsEphemeral | Void::Elsewhere) {
                 trainer
             } else {
                 node
@@ -302,12 +303,15 @@ impl<'w, 'a> Workload<'w, 'a> {
             ));
         }
         let nothing_trains = trainers.is_empty();
+        let frames = trainers.iter().filter_map(|id| self.case.submission.node(*id));
+        let pods = frames.map(|node| node.frame).collect::<HashSet<_>>().len();
         Err((
             self.pod(ask),
             Detail::StepMissing {
                 step,
                 accepted,
                 nothing_trains,
+                pods,
             },
         ))
     }

@@ -160,6 +160,7 @@ fn plain(detail: &Detail, r: &str, p: &str) -> String {
             step,
             accepted,
             nothing_trains,
+            pods,
         } => {
             let why = if *nothing_trains {
                 "nothing is left that trains"
@@ -168,7 +169,7 @@ fn plain(detail: &Detail, r: &str, p: &str) -> String {
             };
             format!(
                 "{r} needs {step} before training ({p}); {why}. {}",
-                add_step(*step, *accepted)
+                add_step(*step, *accepted, *pods)
             )
         }
         Detail::StepNotFirst {
@@ -216,7 +217,7 @@ fn plain(detail: &Detail, r: &str, p: &str) -> String {
             format!(
                 "{r}'s {step} is only {have}; {p} accepts {}. {}",
                 list(*accepted),
-                add_step(*step, *accepted)
+                add_step(*step, *accepted, 1)
             )
         }
         Detail::AgeUnknown { minimum } => {
@@ -380,12 +381,19 @@ fn matched(because: &Because) -> (String, String, &'static str) {
 }
 
 /// How to get a step in, by what the policy accepts.
-fn add_step(step: StepType, accepted: enumset::EnumSet<Evidence>) -> String {
+fn add_step(step: StepType, accepted: enumset::EnumSet<Evidence>, pods: usize) -> String {
+    let to = if pods > 1 {
+        format!(" to all {pods} pod templates that train")
+    } else {
+        String::new()
+    };
     let container = if accepted.contains(Evidence::TrustedImage) {
-        Some("Add an init container with an image the policy trusts".to_owned())
+        Some(format!(
+            "Add an init container with an image the policy trusts{to}"
+        ))
     } else if accepted.contains(Evidence::Declared) {
         Some(format!(
-            "Add an init container and name it: datagate.dev/steps {step}=NAME"
+            "Add an init container{to} and name it: datagate.dev/steps {step}=NAME"
         ))
     } else {
         None
@@ -404,7 +412,10 @@ fn not_first(step: StepType, node: &str, trainer: &str, void: Void, way: &[Box<s
             "Move it to initContainers, without restartPolicy Always",
         ),
         Void::After => ("runs after", "Move it before in initContainers"),
-        Void::Elsewhere => ("is not waited for by", "Make training wait until it completed"),
+        Void::Elsewhere => (
+            "is not waited for by",
+            "Wait until it completed, or add it to initContainers here",
+        ),
         Void::Sidecar => (
             "keeps running beside",
             "Remove its restartPolicy, so that it must complete first",
