@@ -252,13 +252,12 @@ impl<'a> Judge<'a> {
             .collect();
         // What was governed stays governed: an update cannot drop its keys and go its own way.
         let before = old.iter().map(|old| (kind, &old.submission));
-        let policies = match &claim {
-            // It could stand in for a step of any workload of the namespace.
-            Some(_) => place.slots.clone(),
-            None if unchanged => Vec::new(),
-            None => governed_by(&place.slots, family.iter().copied().chain(before)),
+        let policies = if unchanged {
+            Vec::new()
+        } else {
+            governed_by(&place.slots, family.iter().copied().chain(before))
         };
-        if policies.is_empty() {
+        if policies.is_empty() && claim.is_none() {
             return Ok(Decision {
                 ground: Ground::OutOfScope,
                 name,
@@ -295,7 +294,7 @@ impl<'a> Judge<'a> {
             ceiling,
             root: at,
         };
-        let mut found = if unchanged {
+        let mut found = if policies.is_empty() {
             Found::default()
         } else {
             decide(&subject, self.world, self.now)
@@ -317,15 +316,20 @@ impl<'a> Judge<'a> {
         if let Owner::Unverified { owner, why } = &owner {
             tell_unverified(owner, *why, &mut found.list);
         }
-        if let Some(claim) = &claim {
-            self.tell_forged(claim, &place.slots, &mut found);
-        }
+        let concerned = match &claim {
+            None => &policies,
+            // It could stand in for a step of any workload of the namespace, so every policy there is concerned.
+            Some(claim) => {
+                self.tell_forged(claim, &place.slots, &mut found);
+                &place.slots
+            }
+        };
         let ground = if contained.is_some() {
             Ground::Child
         } else {
             Ground::Judged
         };
-        let mut decision = self.conclude(found, &policies, &declared, &paths, ground);
+        let mut decision = self.conclude(found, concerned, &declared, &paths, ground);
         decision.name = name;
         Ok(decision)
     }
