@@ -49,6 +49,10 @@ pub struct Info {
     /// Groups and kinds that objects of this kind refer to by name and that run with them. ConfigMaps are
     /// `("", "ConfigMap")`.
     pub refers_to: &'static [(&'static str, &'static str)],
+    /// For `docs/workloads.md`: what shows that a step comes before training.
+    pub proof: &'static str,
+    /// For `docs/workloads.md`: what is not seen, or is stricter than one might expect.
+    pub limits: &'static [&'static str],
 }
 
 impl Info {
@@ -72,6 +76,8 @@ impl Info {
             rewrites: false,
             creators: &[],
             refers_to: &[],
+            proof: "an init container of the pod, without `restartPolicy: Always`",
+            limits: &[],
         }
     }
 
