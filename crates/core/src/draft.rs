@@ -11,8 +11,8 @@ use crate::submission::{
     What,
 };
 use crate::text::Text;
-use crate::workload::meta::{Meta, OwnerReference};
-use crate::workload::pod::{Container, PodSpec, PodTemplate, VISIBLE_DEVICES};
+use crate::workload::meta::{Keys, Meta, OwnerReference};
+use crate::workload::pod::{Container, EnvVar, PodSpec, PodTemplate, VISIBLE_DEVICES};
 use crate::workload::{KnownKind, Scope};
 
 /// The submission being built, and what is at hand for it.
@@ -52,6 +52,9 @@ pub struct Drafted<'a> {
     /// What must be brought before the submission is complete.
     pub needs: Vec<Need>,
 }
+
+const LABELS: &str = "metadata.labels";
+const ANNOTATIONS: &str = "metadata.annotations";
 
 /// Objects inside objects, and references from what was referred to, lead at most this deep. Each step of references
 /// costs a round of look-ups, so this bounds them too.
@@ -148,15 +151,17 @@ impl<'a, 's> Draft<'a, 's> {
     }
 
     /// The object's own metadata.
-    pub fn object(&mut self, meta: Meta<'a>) {
+    pub fn object(&mut self, mut meta: Meta<'a>) {
         if self.depth > 0 {
             return self.template_meta(meta, self.root);
         }
-        self.keys(meta.labels.ours, Carrier::Label, self.root);
-        self.keys(meta.annotations.ours, Carrier::Annotation, self.root);
+        let claims_of = |keys: &mut Keys<'a>| std::mem::take(&mut keys.claims);
+        let (labels, annotations) = (claims_of(&mut meta.labels), claims_of(&mut meta.annotations));
+        self.keys(meta.labels, Carrier::Label, LABELS, self.root);
+        self.keys(meta.annotations, Carrier::Annotation, ANNOTATIONS, self.root);
         let of = |carrier: Carrier| move |key| (carrier, key);
-        let labels = meta.labels.claims.into_iter().map(of(Carrier::Label));
-        let annotations = meta.annotations.claims.into_iter().map(of(Carrier::Annotation));
+        let labels = labels.into_iter().map(of(Carrier::Label));
+        let annotations = annotations.into_iter().map(of(Carrier::Annotation));
         let claims = labels.chain(annotations).collect();
         self.identity = Identity {
             name: meta.name,
@@ -169,17 +174,13 @@ impl<'a, 's> Draft<'a, 's> {
 
     /// The metadata of a template inside the object.
     pub fn template_meta(&mut self, meta: Meta<'a>, at: At) {
-        self.keys(meta.labels.ours, Carrier::Label, at);
-        self.keys(meta.annotations.ours, Carrier::Annotation, at);
+        self.keys(meta.labels, Carrier::Label, LABELS, at);
+        self.keys(meta.annotations, Carrier::Annotation, ANNOTATIONS, at);
     }
 
-    fn keys(&mut self, keys: Vec<(Text<'a>, Text<'a>)>, carrier: Carrier, at: At) {
-        let field = if carrier == Carrier::Label {
-            "metadata.labels"
-        } else {
-            "metadata.annotations"
-        };
-        for (full, value) in keys {
+    /// Labels or annotations that stand in a field below `at`.
+    pub fn keys(&mut self, keys: Keys<'a>, carrier: Carrier, field: &'static str, at: At) {
+        for (full, value) in keys.ours {
             let at = self.paths.push(at, Seg::Key(field, full.clone()));
             self.submission.keys.push(Key {
                 name: full,
@@ -196,9 +197,10 @@ impl<'a, 's> Draft<'a, 's> {
         self.submission.holds.push(yes);
     }
 
-    /// JSON that belongs to what runs, compared and never read.
+    /// JSON that belongs to what runs, compared and never read. What is absent is compared too, so that nothing can move
+    /// from one field to the next unseen.
     pub fn raw(&mut self, json: Option<&'a RawValue>) {
-        self.submission.raw.extend(json.map(RawValue::get));
+        self.submission.raw.push(json.map_or("", RawValue::get));
     }
 
     /// The object's `status`, for kinds whose users may write it. One in which nothing is set does not count.
@@ -434,6 +436,25 @@ impl<'a, 's> Draft<'a, 's> {
         }
     }
 
+    /// The variables in `env` at a field: their keys. Returns whether one of them gives access to devices.
+    pub fn variables(&mut self, variables: Vec<EnvVar<'a>>, at: At) -> bool {
+        let mut visible_devices = false;
+        for (variable, i) in variables.into_iter().zip(0..) {
+            visible_devices |= variable.name.as_str() == VISIBLE_DEVICES;
+            if let Some(name) = crate::declaration::env_key(&variable.name) {
+                let item = self.item(at, "env", i);
+                let key = Key {
+                    name,
+                    value: variable.value,
+                    carrier: Carrier::Env,
+                    at: item,
+                };
+                self.submission.keys.push(key);
+            }
+        }
+        visible_devices
+    }
+
     fn container(
         &mut self,
         container: Container<'a>,
@@ -447,25 +468,13 @@ impl<'a, 's> Draft<'a, 's> {
             let mut names = resources.limits.0.iter().chain(&resources.requests.0);
             names.any(|name| self.context.settings.is_accelerator(name)) || !resources.claims.0.is_empty()
         });
-        let mut visible_devices = false;
-        for (variable, i) in container.env.variables.into_iter().zip(0..) {
-            visible_devices |= variable.name.as_str() == VISIBLE_DEVICES;
-            if let Some(name) = crate::declaration::env_key(&variable.name) {
-                let item = self.item(at, "env", i);
-                let key = Key {
-                    name,
-                    value: variable.value,
-                    carrier: Carrier::Env,
-                    at: item,
-                };
-                self.submission.keys.push(key);
-            }
-        }
+        let visible_devices = self.variables(container.env.variables, at);
         let run = Run {
             role,
             image: container.image,
             command: container.command.map(|list| list.0),
             args: container.args.map(|list| list.0),
+            rewritten: container.rewritten,
             accelerated: asks || visible_devices,
             raw: [container.env_from, container.volume_mounts, container.lifecycle]
                 .into_iter()

@@ -189,7 +189,7 @@ pub fn contains(root: &Submission<'_>, child: &Submission<'_>, rewrites: bool, s
         let what = if rewrites {
             fits(&b.image, &a.image)
         } else {
-            a.image == b.image && a.command == b.command && a.args == b.args
+            a.image == b.image && (b.rewritten || a.command == b.command && a.args == b.args)
         };
         what && a.role == b.role && (b.accelerated || !a.accelerated)
     };
