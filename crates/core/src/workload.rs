@@ -12,11 +12,16 @@ use crate::path::{At, Paths};
 pub mod accounts;
 pub mod adoption;
 pub mod apps;
+pub mod appwrapper;
 pub mod batch;
+pub mod flyte;
 pub mod jobset;
+pub mod katib;
+pub mod kueue;
 pub mod leaf;
 pub mod meta;
 pub mod pod;
+pub mod tekton;
 
 /// What is known of a kind besides how to read it. Most of it is what `Info::new` says; a kind names what differs.
 #[derive(Clone, Copy, Debug)]
@@ -222,6 +227,17 @@ kinds! {
     apps::StatefulSetKind as StatefulSet,
     apps::DaemonSetKind as DaemonSet,
     jobset::JobSetKind as JobSet,
+    tekton::TaskRunKind as TaskRun,
+    tekton::PipelineRunKind as PipelineRun,
+    tekton::TaskKind as TektonTask,
+    tekton::PipelineKind as TektonPipeline,
+    tekton::StepActionKind as StepAction,
+    appwrapper::AppWrapperKind as AppWrapper,
+    katib::ExperimentKind as Experiment,
+    katib::TrialKind as Trial,
+    kueue::WorkloadKind as Workload,
+    flyte::FlyteWorkflowKind as FlyteWorkflow,
+    flyte::TaskActionKind as TaskAction,
 }
 
 impl<'a> Object<'a> {
@@ -240,6 +256,7 @@ const EMBEDDERS: &[Edge] = &[
     Edge::of("kubeflow.org", "Trial", accounts::KATIB),
     // What it runs is encoded, so there is nothing that a child could continue.
     Edge::start_of("flyte.lyft.com", "FlyteWorkflow", accounts::FLYTE),
+    Edge::start_of("flyte.org", "TaskAction", accounts::FLYTE),
 ];
 
 impl KnownKind {
