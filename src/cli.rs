@@ -11,11 +11,13 @@ use document::Bad;
 
 mod bounds;
 pub mod check;
+pub mod cluster;
 pub mod coverage;
 pub mod document;
 pub mod inputs;
 pub mod report;
 pub mod serve;
+pub mod settings;
 
 /// Keeps paused and opted-out data out of model training.
 #[derive(Debug, Parser)]
@@ -32,10 +34,10 @@ pub struct Cli {
 pub enum Command {
     /// Print the CustomResourceDefinitions as YAML.
     Crds,
-    /// Judge workloads as the webhook would, without a cluster.
+    /// Judge workloads as the webhook would, those of files or what is in a cluster.
     ///
     /// Exit status: 0 if all are admitted (warnings allowed), 1 if at least one is refused, 2 if it cannot be told.
-    Check(check::Check),
+    Check(Box<check::Check>),
     /// List the kinds of the cluster that carry pods, and whether each is judged.
     ///
     /// Exit status: 0 if all of them are, 1 if at least one is not, 2 if it cannot be told. The cluster is the one of the
@@ -68,9 +70,12 @@ pub enum Error {
     /// The CRDs cannot be made.
     #[error(transparent)]
     Crd(#[from] datagate_api::crd::Error),
-    /// A flag of the server says nothing sensible.
+    /// What is in the cluster cannot be judged, or not all of it.
     #[error(transparent)]
-    Flag(#[from] serve::FlagError),
+    Cluster(#[from] cluster::Error),
+    /// A flag says nothing sensible.
+    #[error(transparent)]
+    Flag(#[from] settings::FlagError),
     /// The cluster did not say what it serves.
     #[error("cannot tell what is covered: {0}")]
     Coverage(#[from] crate::coverage::look::Error),

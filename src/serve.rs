@@ -75,7 +75,7 @@ fn log_to_stderr(format: LogFormat) {
 
 async fn serve(options: ServeOptions) -> Result<(), Error> {
     let clock: WallClock = Arc::new(Timestamp::now);
-    let client = client().await?;
+    let (client, _) = client().await?;
     let mut metrics = Metrics::new();
     let readiness = Readiness::new();
     let index = Index::new(options.settings, &mut metrics, &readiness);
@@ -150,13 +150,15 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
 }
 
 /// A client for the cluster of the kubeconfig, or the one this runs in. It does not retry by itself: whoever asks
-/// knows for how long an answer is worth having.
-pub(crate) async fn client() -> Result<Client, Error> {
+/// knows for how long an answer is worth having. With it comes the namespace of the context.
+pub(crate) async fn client() -> Result<(Client, String), Error> {
     let mut config = kube::Config::infer()
         .await
         .map_err(|error| Error::Config(Box::new(error)))?;
     config.default_retry = false;
-    Client::try_from(config).map_err(|error| Error::Client(Box::new(error)))
+    let namespace = config.default_namespace.clone();
+    let client = Client::try_from(config).map_err(|error| Error::Client(Box::new(error)))?;
+    Ok((client, namespace))
 }
 
 async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {

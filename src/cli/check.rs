@@ -1,4 +1,4 @@
-//! `datagate check`: the webhook's decision, offline.
+//! `datagate check`: the webhook's decision, offline or (`cluster`) on what is in a cluster.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -9,14 +9,14 @@ use datagate_core::fetched::Fetched;
 use datagate_core::judge::{Verdict, judge};
 use datagate_core::render::{self, Answer};
 use datagate_core::review::{Operation, Review};
-use datagate_core::settings::Settings;
 use datagate_core::workload::{KnownKind, Scope};
 use jiff::Timestamp;
 
 use super::document::{Bad, Document, Node};
 use super::inputs::{DEFAULT_NAMESPACE, Inputs, Reader, Role};
 use super::report::{CheckFinding, CheckReport, CheckResult, ObjectId};
-use super::{Done, Error};
+use super::settings::SettingsFlags;
+use super::{Done, Error, cluster};
 
 /// What names a decision that nobody has a log of.
 const UID: &str = "offline";
@@ -44,8 +44,12 @@ pub struct Check {
     output: Output,
     /// Workloads; policies, records, namespaces and owners may stand among them. A directory is read with all below it,
     /// - is standard input.
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "cluster", value_name = "FILE")]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    settings: SettingsFlags,
+    #[command(flatten)]
+    cluster: cluster::Flags,
 }
 
 /// How the outcome is printed.
@@ -80,7 +84,10 @@ impl Check {
     ///
     /// Whatever keeps it from telling.
     pub fn run(self, out: &mut dyn Write, err: &mut dyn Write) -> Result<Done, Error> {
-        let mut reader = Reader::new(Settings::default());
+        if self.cluster.cluster {
+            return self.of_cluster(out);
+        }
+        let mut reader = Reader::new(self.settings.settings()?);
         for (paths, role) in [
             (&self.policy, Role::Policy),
             (&self.record, Role::Record),
@@ -120,6 +127,27 @@ impl Check {
         }
         let refused = all.iter().any(|it| it.decision.outcome == Outcome::Denied);
         Ok(if refused { Done::Refused } else { Done::Fine })
+    }
+
+    /// Judges what is in the cluster; the policies and records of files are an edit of the cluster's.
+    fn of_cluster(self, out: &mut dyn Write) -> Result<Done, Error> {
+        let settings = self.settings.settings()?;
+        let mut reader = Reader::new(settings.clone());
+        for (paths, role) in [(&self.policy, Role::Policy), (&self.record, Role::Record)] {
+            for path in paths {
+                reader.path(path, role);
+            }
+        }
+        let edited = !(self.policy.is_empty() && self.record.is_empty());
+        let inputs = reader.finish(Vec::new())?;
+        let ask = cluster::Ask {
+            flags: self.cluster,
+            settings,
+            edit: edited.then_some(&inputs),
+            at: self.at.unwrap_or_else(Timestamp::now),
+            json: self.output == Output::Json,
+        };
+        Ok(cluster::run(ask, out)?)
     }
 }
 

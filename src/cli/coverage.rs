@@ -53,7 +53,7 @@ impl Show {
             .build()
             .map_err(serve::Error::Start)?;
         let coverage = runtime.block_on(async {
-            let client = serve::client().await?;
+            let (client, _) = serve::client().await?;
             let cluster = look(&client, &Where::All).await?;
             Ok::<_, Error>(Coverage::of(cluster))
         })?;

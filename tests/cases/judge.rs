@@ -228,6 +228,16 @@ impl Cluster {
         }
     }
 
+    /// With these objects besides; all namespaces are known.
+    pub fn with(world: World, objects: Vec<Value>) -> Self {
+        Self {
+            world,
+            objects,
+            no_namespaces: false,
+            no_owners: false,
+        }
+    }
+
     /// Brings what a decision asks for.
     pub fn bring(&self, need: &Need, fetched: &mut Fetched) {
         match need {
@@ -269,7 +279,8 @@ impl Cluster {
         }
     }
 
-    fn judge(&self, body: &str, at: Timestamp) -> Decision {
+    /// The decision on a request.
+    pub fn judge(&self, body: &str, at: Timestamp) -> Decision {
         let mut fetched = Fetched::default();
         for _ in 0..16 {
             match judge(Review::read(body).unwrap(), &self.world, &fetched, at) {
@@ -289,7 +300,11 @@ fn pairs(value: &Value) -> Vec<(String, String)> {
 }
 
 /// With the label that the API server sees to.
-fn namespace(name: &str, mut labels: Vec<(String, String)>, annotations: Vec<(String, String)>) -> Namespace {
+pub fn namespace(
+    name: &str,
+    mut labels: Vec<(String, String)>,
+    annotations: Vec<(String, String)>,
+) -> Namespace {
     labels.push(("kubernetes.io/metadata.name".to_owned(), name.to_owned()));
     let boxed = |(key, value): (String, String)| (Box::from(key), Box::from(value));
     Namespace::new(

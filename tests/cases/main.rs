@@ -2,7 +2,7 @@
 //!
 //! `judge` calls the core and compares every finding, `router` posts to the webhook's routes, `cli` runs the program.
 //! `DATAGATE_UPDATE=1` writes what `judge` says into the expectations; read them before you commit them. README.md says
-//! what a folder may hold.
+//! what a folder may hold. The fixtures of kinds in `tests/kinds/` are judged in the same ways.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,7 +12,11 @@
 
 mod case;
 mod cli;
+mod examples;
+#[path = "../kinds/fixture.rs"]
+mod fixture;
 mod judge;
+mod kinds;
 mod kubectl;
 mod router;
 
@@ -53,6 +57,8 @@ fn main() -> ExitCode {
             every_reason_has_cases(&cases);
             Ok(())
         }));
+        trials.extend(kinds::trials());
+        trials.extend(examples::trials());
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

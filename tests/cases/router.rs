@@ -47,7 +47,8 @@ pub fn run(case: &Case) {
     case.expect("expected.txt", &case.join(&texts), false);
 }
 
-async fn post(cluster: &Arc<Cluster>, asked: &Asked, at: Timestamp) -> Told {
+/// What the API server would be told.
+pub async fn post(cluster: &Arc<Cluster>, asked: &Asked, at: Timestamp) -> Told {
     let worlds = Arc::new(ArcSwapOption::from_pointee(cluster.world.clone()));
     let log = DecisionLog::to(std::io::sink()).unwrap();
     let admission = Admission::new(

@@ -33,7 +33,7 @@ fn golden(name: &str, command: &[&str], output: &Output) {
 }
 
 #[track_caller]
-fn compare(name: &str, text: &str) {
+pub fn compare(name: &str, text: &str) {
     let path = crate::webhook::repository(&format!("tests/golden/{name}.txt"));
     let said = masked(text);
     if std::env::var_os("DATAGATE_UPDATE").is_some() {

@@ -105,7 +105,7 @@ pub fn chart() -> String {
 }
 
 /// As `--controller-account` names a kind.
-fn qualified(kind: &str, group: &str) -> String {
+pub fn qualified(kind: &str, group: &str) -> String {
     match group {
         "" | "apps" | "batch" => kind.to_owned(),
         group => format!("{kind}.{group}"),

@@ -15,6 +15,7 @@ use datagate_core::settings::Settings;
 use serde_json::{Value, json};
 
 mod kinds;
+mod workloads;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
@@ -84,6 +85,11 @@ fn the_chart_carries_the_crds() {
 #[test]
 fn the_charts_kinds_are_the_adapters() {
     expect("charts/datagate/files/kinds.yaml", &kinds::chart());
+}
+
+#[test]
+fn the_page_of_workloads() {
+    expect("docs/workloads.md", &workloads::page());
 }
 
 #[test]

@@ -186,6 +186,11 @@ fn a_wrong_command_line_is_bad_input() {
         &["check", "--at=yesterday", "good.yaml"],
         &["check", "--namespace-labels=team", "good.yaml"],
         &["check", "-o", "xml", "good.yaml"],
+        &["check", "--cluster", "good.yaml"],
+        &["check", "--cluster", "--namespace-labels=team=ml"],
+        &["check", "--cluster", "-A", "-n", "ml"],
+        &["check", "-A", "good.yaml"],
+        &["check", "--running", "good.yaml"],
     ] {
         let ended = desk.run(args);
         assert_eq!(ended.code, Some(2), "{args:?}: {ended:?}");

@@ -50,6 +50,10 @@ pub struct Info {
     /// Groups and kinds that objects of this kind refer to by name and that run with them. ConfigMaps are
     /// `("", "ConfigMap")`.
     pub refers_to: &'static [(&'static str, &'static str)],
+    /// For `docs/workloads.md`: what shows that a step comes before training.
+    pub proof: &'static str,
+    /// For `docs/workloads.md`: what is not seen, or is stricter than one might expect.
+    pub limits: &'static [&'static str],
 }
 
 impl Info {
@@ -73,6 +77,8 @@ impl Info {
             rewrites: false,
             creators: &[],
             refers_to: &[],
+            proof: "an init container of the pod, without `restartPolicy: Always`",
+            limits: &[],
         }
     }
 
@@ -158,6 +164,13 @@ impl Edge {
             accounts,
             takes: Takes::Declaration,
         }
+    }
+
+    /// Whether objects of that kind are the owners.
+    #[must_use]
+    pub fn is_from(&self, kind: KnownKind) -> bool {
+        let info = kind.info();
+        self.kind == info.kind && self.group == info.group
     }
 
     /// The child is made by an account of its own namespace, which proves nothing: whoever administers the namespace
@@ -260,9 +273,17 @@ const EMBEDDERS: &[Edge] = &[
 ];
 
 impl KnownKind {
-    /// Who makes objects of this kind for which owners.
+    /// Who makes objects of this kind for which owners. What embeds is not embedded itself, nor is what makes it, so
+    /// that no kind is its own ancestor.
     pub fn creators(self) -> impl Iterator<Item = &'static Edge> {
-        self.info().creators.iter().chain(EMBEDDERS)
+        let info = self.info();
+        let embeds = EMBEDDERS.iter().any(|edge| edge.is_from(self));
+        let embedders = EMBEDDERS.iter().filter(move |edge| {
+            let embedder = Self::find(edge.group, edge.kind);
+            let mut makers = embedder.into_iter().flat_map(|it| it.info().creators);
+            !embeds && !makers.any(|maker| maker.is_from(self))
+        });
+        info.creators.iter().chain(embedders)
     }
 
     /// The version of that name, if the adapter reads it.

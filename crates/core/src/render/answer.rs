@@ -223,7 +223,10 @@ pub fn field(finding: &Finding) -> String {
     match finding.reason() {
         Reason::DataUndeclared => prefix(crate::declaration::DATASETS),
         Reason::PurposeUndeclared | Reason::PurposeNotPermitted => prefix(crate::declaration::PURPOSE),
-        Reason::OwnerUnverified => "metadata.ownerReferences".to_owned(),
+        // A claim is told where it stands.
+        Reason::OwnerUnverified if !matches!(finding.detail, Detail::ClaimForged { .. }) => {
+            "metadata.ownerReferences".to_owned()
+        }
         _ if finding.field.is_empty() => "metadata.name".to_owned(),
         _ => finding.field.clone(),
     }
