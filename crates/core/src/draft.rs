@@ -13,7 +13,7 @@ use crate::submission::{
 use crate::text::Text;
 use crate::workload::leaf::List;
 use crate::workload::meta::{Keys, Meta, OwnerReference};
-use crate::workload::pod::{Container, EnvVar, PodSpec, PodTemplate, VISIBLE_DEVICES};
+use crate::workload::pod::{Container, Env, EnvVar, PodSpec, PodTemplate, Resources, VISIBLE_DEVICES};
 use crate::workload::{KnownKind, Scope};
 
 /// The submission being built, and what is at hand for it.
@@ -202,6 +202,11 @@ impl<'a, 's> Draft<'a, 's> {
     /// from one field to the next unseen.
     pub fn raw(&mut self, json: Option<&'a RawValue>) {
         self.submission.raw.push(json.map_or("", RawValue::get));
+    }
+
+    /// The same, of JSON that is text already.
+    pub fn raw_text(&mut self, json: Option<&'a str>) {
+        self.submission.raw.extend(json);
     }
 
     /// The object's `status`, for kinds whose users may write it. One in which nothing is set does not count.
@@ -401,14 +406,7 @@ impl<'a, 's> Draft<'a, 's> {
         if let Some(place) = self.submission.parents.get_mut(frame.0 as usize) {
             *place = at;
         }
-        let class = spec
-            .runtime_class_name
-            .as_ref()
-            .filter(|class| self.context.settings.is_accelerated_class(class));
-        if class.is_some() {
-            let at = self.field(at, "runtimeClassName");
-            self.submission.accelerator.get_or_insert(at);
-        } else if !spec.resource_claims.0.is_empty() {
+        if !self.runtime_class(spec.runtime_class_name.as_ref(), at) && !spec.resource_claims.0.is_empty() {
             let at = self.field(at, "resourceClaims");
             self.submission.accelerator.get_or_insert(at);
         }
@@ -488,11 +486,9 @@ impl<'a, 's> Draft<'a, 's> {
         runs: Runs,
         at: At,
     ) -> NodeId {
-        let asks = container.resources.is_some_and(|resources| {
-            let mut names = resources.limits.0.iter().chain(&resources.requests.0);
-            names.any(|name| self.context.settings.is_accelerator(name)) || !resources.claims.0.is_empty()
-        });
-        let visible_devices = self.variables(container.env.variables, at);
+        let asks = self.asks(container.resources.as_ref());
+        let raw_env = container.env.raw;
+        let visible_devices = self.env(container.env, at);
         let run = Run {
             role,
             image: container.image,
@@ -504,12 +500,54 @@ impl<'a, 's> Draft<'a, 's> {
                 .into_iter()
                 .flatten()
                 .map(RawValue::get)
-                .chain(container.env.raw)
+                .chain(raw_env)
                 .collect(),
         };
+        self.run(frame, container.name, run, after, runs, at)
+    }
+
+    /// Whether resources ask for an accelerator.
+    #[must_use]
+    pub fn asks(&self, resources: Option<&Resources<'a>>) -> bool {
+        resources.is_some_and(|resources| {
+            let mut names = resources.limits.0.iter().chain(&resources.requests.0);
+            names.any(|name| self.context.settings.is_accelerator(name)) || !resources.claims.0.is_empty()
+        })
+    }
+
+    /// The variables of a container: its keys, and whether they give access to accelerators.
+    pub fn env(&mut self, env: Env<'a>, at: At) -> bool {
+        self.variables(env.variables, at)
+    }
+
+    /// The runtime class of a pod: some give access to accelerators.
+    pub fn runtime_class(&mut self, class: Option<&Text<'a>>, at: At) -> bool {
+        let accelerated = class.is_some_and(|class| self.context.settings.is_accelerated_class(class));
+        if accelerated {
+            let at = self.field(at, "runtimeClassName");
+            self.submission.accelerator.get_or_insert(at);
+        }
+        accelerated
+    }
+
+    /// Something that is no container asks for accelerators.
+    pub fn accelerate(&mut self, at: At) {
+        self.submission.accelerator.get_or_insert(at);
+    }
+
+    /// A container that is not written as one of a pod.
+    pub fn run(
+        &mut self,
+        frame: FrameId,
+        name: Text<'a>,
+        run: Run<'a>,
+        after: OrderId,
+        runs: Runs,
+        at: At,
+    ) -> NodeId {
         self.node(Node {
             frame,
-            name: container.name,
+            name,
             what: What::Run(run),
             after,
             runs,
@@ -548,7 +586,9 @@ fn says_something(json: &str) -> bool {
             Value::Object(map) => map.values().any(set),
             Value::Array(list) => !list.is_empty(),
             Value::String(text) => !text.is_empty(),
-            Value::Bool(_) | Value::Number(_) => true,
+            Value::Bool(yes) => *yes,
+            // The first phase of a FlyteWorkflow is 0, and its clients write it.
+            Value::Number(number) => number.as_i64() != Some(0),
         }
     }
     serde_json::from_str(json).map_or(true, |value| set(&value))

@@ -12,9 +12,13 @@ use crate::path::{At, Paths};
 pub mod accounts;
 pub mod adoption;
 pub mod apps;
+pub mod appwrapper;
 pub mod batch;
+pub mod flyte;
 pub mod jobset;
+pub mod katib;
 pub mod kubeflow;
+pub mod kueue;
 pub mod leaf;
 pub mod lws;
 pub mod meta;
@@ -22,6 +26,7 @@ pub mod notebook;
 pub mod pod;
 pub mod ray;
 pub mod spark;
+pub mod tekton;
 pub mod trainer;
 pub mod volcano;
 
@@ -270,6 +275,17 @@ kinds! {
     spark::SparkApplicationKind as SparkApplication,
     spark::ScheduledSparkApplicationKind as ScheduledSparkApplication,
     spark::SparkConnectKind as SparkConnect,
+    tekton::TaskRunKind as TaskRun,
+    tekton::PipelineRunKind as PipelineRun,
+    tekton::TaskKind as TektonTask,
+    tekton::PipelineKind as TektonPipeline,
+    tekton::StepActionKind as StepAction,
+    appwrapper::AppWrapperKind as AppWrapper,
+    katib::ExperimentKind as Experiment,
+    katib::TrialKind as Trial,
+    kueue::WorkloadKind as Workload,
+    flyte::FlyteWorkflowKind as FlyteWorkflow,
+    flyte::TaskActionKind as TaskAction,
 }
 
 impl<'a> Object<'a> {
@@ -288,6 +304,7 @@ const EMBEDDERS: &[Edge] = &[
     Edge::of("kubeflow.org", "Trial", accounts::KATIB),
     // What it runs is encoded, so there is nothing that a child could continue.
     Edge::start_of("flyte.lyft.com", "FlyteWorkflow", accounts::FLYTE),
+    Edge::start_of("flyte.org", "TaskAction", accounts::FLYTE),
 ];
 
 impl KnownKind {
