@@ -1,0 +1,128 @@
+//! Objects that an operator would take for its own: without any key of ours and on a CPU, so that nothing but the claim
+//! brings them to the webhook.
+
+use datagate_core::workload::KnownKind;
+use datagate_core::workload::adoption::{ADOPTIONS, Adoption};
+use serde_json::{Value, json};
+
+use crate::fixture::{PERSON, Strictness, child_of};
+use crate::kinds::{kinds, make_namespace, policy, refused};
+use crate::webhook::objects::{UNDECLARED, plain_spec};
+use crate::webhook::team::enforce;
+use crate::webhook::{Api, Rig};
+
+const UID: &str = "7c1e0f3a-0000-4000-8000-000000000000";
+
+/// A governed namespace, and somebody who may do everything.
+fn governed(namespace: &str) -> (&'static Rig, Api) {
+    let rig = &kinds().rig;
+    make_namespace(&rig.api, namespace);
+    enforce(rig, policy(Strictness::Strict, namespace), namespace);
+    (rig, rig.api.almighty(PERSON))
+}
+
+fn plain(kind: &str, namespace: &str, name: &str) -> Value {
+    let metadata = json!({"namespace": namespace, "name": name});
+    match kind {
+        "Pod" => json!({"apiVersion": "v1", "kind": kind, "metadata": metadata, "spec": plain_spec()}),
+        _ => json!({"apiVersion": "batch/v1", "kind": kind, "metadata": metadata,
+            "spec": {"suspend": true, "template": {"spec": plain_spec()}}}),
+    }
+}
+
+/// A key that the operator knows its objects by.
+fn key(adoption: &Adoption) -> Vec<String> {
+    let whole = |prefix: &&str| match prefix.strip_suffix('/') {
+        Some(_) => format!("{prefix}name"),
+        None => (*prefix).to_owned(),
+    };
+    adoption.keys.iter().map(whole).collect()
+}
+
+/// The accounts of an operator.
+fn accounts(adoption: &Adoption) -> Vec<String> {
+    let edges = KnownKind::ALL.iter().flat_map(|kind| kind.creators());
+    let of = edges.filter(|edge| adoption.is_of(edge.group));
+    let mut all: Vec<String> = of
+        .flat_map(|edge| edge.accounts)
+        .map(|account| format!("system:serviceaccount:{account}"))
+        .collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+#[test]
+fn attack_05_claims_of_every_operator() {
+    let (rig, person) = governed("attack-05-claims");
+    let namespace = "attack-05-claims";
+    for adoption in ADOPTIONS {
+        let core = adoption
+            .children
+            .iter()
+            .filter(|(group, kind)| matches!((*group, *kind), ("", "Pod") | ("batch", "Job")));
+        for (_, kind) in core {
+            let plain = |name: &str| plain(kind, namespace, name);
+            // Nothing about it is anybody's business until it claims something.
+            let name = format!("{}-{kind}", adoption.operator.replace(' ', "-")).to_lowercase();
+            let stored = plain(&name);
+            person.create(&stored).admitted();
+            for key in key(adoption) {
+                for field in ["labels", "annotations"] {
+                    let finding = format!("OwnerUnverified metadata.{field}[{key}]");
+                    let mut forged = plain("forged");
+                    forged["metadata"][field] = json!({&key: "filter"});
+                    // As it could stand in for a step of any workload, it is governed, and says nothing.
+                    let findings = [UNDECLARED.to_owned(), finding.clone()];
+                    refused(&name, &person.create(&forged), 422, &findings);
+                    refused(&name, &person.dry_run(&forged), 422, &findings);
+                    // Added later.
+                    let patch = json!({"metadata": {field: {&key: "filter"}}});
+                    person.merge(&stored, &patch).refused(403, &[&finding]);
+                    for account in accounts(adoption) {
+                        rig.api.almighty(&account).dry_run(&forged).admitted();
+                    }
+                }
+            }
+            let owner = json!({
+                "apiVersion": format!("{}/v1", adoption.owners),
+                "kind": "Owner",
+                "metadata": {"name": "owner", "uid": UID},
+            });
+            let reference = "OwnerUnverified metadata.ownerReferences";
+            let mut forged = child_of(&plain("forged"), &owner);
+            for controls in [true, false] {
+                forged["metadata"]["ownerReferences"][0]["controller"] = json!(controls);
+                let findings = [UNDECLARED.to_owned(), reference.to_owned()];
+                refused(&name, &person.create(&forged), 422, &findings);
+                let patch = json!({"metadata": {"ownerReferences": forged["metadata"]["ownerReferences"]}});
+                person.merge(&stored, &patch).refused(403, &[reference]);
+            }
+            // What others set is nobody's claim.
+            let patch = json!({"metadata": {"labels": {"example.com/team": "a"}}});
+            person.merge(&stored, &patch).admitted();
+        }
+    }
+}
+
+#[test]
+fn attack_05_a_claim_that_was_there_is_no_reason_to_hold_an_object() {
+    let namespace = "attack-05-before";
+    let rig = &kinds().rig;
+    make_namespace(&rig.api, namespace);
+    let mut pod = plain("Pod", namespace, "before");
+    pod["metadata"]["labels"] = json!({"jobset.sigs.k8s.io/replicatedjob-name": "filter"});
+    pod["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    rig.api.create(&pod).admitted();
+    enforce(rig, policy(Strictness::Strict, namespace), namespace);
+    let person = rig.api.almighty(PERSON);
+    person
+        .merge(&pod, &json!({"metadata": {"labels": {"team": "a"}}}))
+        .admitted();
+    let more = json!({"metadata": {"labels": {"jobset.sigs.k8s.io/job-index": "0"}}});
+    let finding = "OwnerUnverified metadata.labels[jobset.sigs.k8s.io/job-index]";
+    person.merge(&pod, &more).refused(403, &[finding]);
+    person
+        .merge(&pod, &json!({"metadata": {"finalizers": null}}))
+        .admitted();
+}
