@@ -5,7 +5,7 @@ use datagate_core::workload::KnownKind;
 use datagate_core::workload::adoption::{ADOPTIONS, Adoption};
 use serde_json::{Value, json};
 
-use crate::fixture::{PERSON, Strictness, child_of};
+use crate::fixture::{self, PERSON, Strictness, child_of, placed};
 use crate::kinds::{kinds, make_namespace, policy, refused};
 use crate::webhook::objects::{UNDECLARED, plain_spec};
 use crate::webhook::team::enforce;
@@ -103,6 +103,40 @@ fn attack_05_claims_of_every_operator() {
             person.merge(&stored, &patch).admitted();
         }
     }
+}
+
+/// Kinds of other projects that an operator adopts too: what is admitted without the claim is refused with it.
+#[test]
+fn attack_05_claims_on_other_kinds() {
+    let namespace = "attack-05-other-kinds";
+    let (_, person) = governed(namespace);
+    let mut tried = 0;
+    for fixture in fixture::all().into_iter().filter_map(|(_, it)| it.ok()) {
+        let kind = fixture.kind().unwrap();
+        let adoptions = ADOPTIONS
+            .iter()
+            .filter(|it| !kind.info().is_core() && it.adopts(kind));
+        // Its surroundings are another test's business.
+        for adoption in
+            adoptions.filter(|_| fixture.cluster.is_empty() && fixture.policy == Strictness::Strict)
+        {
+            let object = placed(&fixture.object, namespace);
+            person.create(&object).admitted();
+            for key in key(adoption) {
+                let what = format!("{} {key}", fixture.name);
+                let findings = [format!("OwnerUnverified metadata.labels[{key}]")];
+                let patch = json!({"metadata": {"labels": {key: "filter"}}});
+                refused(&what, &person.merge(&object, &patch), 403, &findings);
+                let mut forged = object.clone();
+                forged["metadata"]["name"] = json!("forged");
+                forged["metadata"]["labels"] = patch["metadata"]["labels"].clone();
+                refused(&what, &person.create(&forged), 422, &findings);
+                tried += 1;
+            }
+            person.delete(&object, "Background").admitted();
+        }
+    }
+    assert!(tried > 0, "no fixture is of a kind that is adopted");
 }
 
 #[test]
