@@ -160,3 +160,34 @@ fn attack_05_a_claim_that_was_there_is_no_reason_to_hold_an_object() {
         .merge(&pod, &json!({"metadata": {"finalizers": null}}))
         .admitted();
 }
+
+/// The cost of the filter is bounded, and a filter that fails refuses: nobody may make an object of which nothing can be
+/// changed any more, nor does a large one have to be called for.
+#[test]
+fn many_owners_and_labels_keep_nothing_from_being_cleaned_up() {
+    let namespace = "many-owners";
+    let api = &kinds().rig.api;
+    make_namespace(api, namespace);
+    let many = |write: fn(usize) -> Value| -> Vec<Value> { (0..3000).map(write).collect() };
+    let mut pod = plain("Pod", namespace, "owned");
+    pod["metadata"]["ownerReferences"] = json!(many(|i| {
+        json!({"apiVersion": "trainer.kubeflow.org/v1", "kind": "K", "name": "x", "uid": i.to_string()})
+    }));
+    let mut labelled = plain("Pod", namespace, "labelled");
+    for i in 0..3000 {
+        labelled["metadata"]["labels"][format!("jobset-{i}")] = json!("");
+        labelled["metadata"]["annotations"][format!("jobset-{i}")] = json!("");
+    }
+    for mut pod in [pod, labelled] {
+        pod["metadata"]["finalizers"] = json!(["example.com/hold"]);
+        api.create(&pod).admitted();
+        for patch in [
+            json!({"labels": {"team": "a"}}),
+            json!({"finalizers": ["example.com/other"]}),
+            json!({"ownerReferences": null}),
+            json!({"finalizers": null}),
+        ] {
+            api.merge(&pod, &json!({"metadata": patch})).admitted();
+        }
+    }
+}
