@@ -11,8 +11,9 @@ use crate::submission::{
     What,
 };
 use crate::text::Text;
+use crate::workload::leaf::List;
 use crate::workload::meta::{Meta, OwnerReference};
-use crate::workload::pod::{Container, PodSpec, PodTemplate, VISIBLE_DEVICES};
+use crate::workload::pod::{Container, EnvVar, PodSpec, PodTemplate, VISIBLE_DEVICES};
 use crate::workload::{KnownKind, Scope};
 
 /// The submission being built, and what is at hand for it.
@@ -152,8 +153,7 @@ impl<'a, 's> Draft<'a, 's> {
         if self.depth > 0 {
             return self.template_meta(meta, self.root);
         }
-        self.keys(meta.labels.ours, Carrier::Label, self.root);
-        self.keys(meta.annotations.ours, Carrier::Annotation, self.root);
+        self.meta_keys(meta.labels.ours, meta.annotations.ours, self.root);
         let of = |carrier: Carrier| move |key| (carrier, key);
         let labels = meta.labels.claims.into_iter().map(of(Carrier::Label));
         let annotations = meta.annotations.claims.into_iter().map(of(Carrier::Annotation));
@@ -169,16 +169,21 @@ impl<'a, 's> Draft<'a, 's> {
 
     /// The metadata of a template inside the object.
     pub fn template_meta(&mut self, meta: Meta<'a>, at: At) {
-        self.keys(meta.labels.ours, Carrier::Label, at);
-        self.keys(meta.annotations.ours, Carrier::Annotation, at);
+        self.meta_keys(meta.labels.ours, meta.annotations.ours, at);
     }
 
-    fn keys(&mut self, keys: Vec<(Text<'a>, Text<'a>)>, carrier: Carrier, at: At) {
-        let field = if carrier == Carrier::Label {
-            "metadata.labels"
-        } else {
-            "metadata.annotations"
-        };
+    fn meta_keys(
+        &mut self,
+        labels: Vec<(Text<'a>, Text<'a>)>,
+        annotations: Vec<(Text<'a>, Text<'a>)>,
+        at: At,
+    ) {
+        self.keys(labels, Carrier::Label, at, "metadata.labels");
+        self.keys(annotations, Carrier::Annotation, at, "metadata.annotations");
+    }
+
+    /// `datagate.dev/` keys of a map of labels or annotations.
+    pub fn keys(&mut self, keys: Vec<(Text<'a>, Text<'a>)>, carrier: Carrier, at: At, field: &'static str) {
         for (full, value) in keys {
             let at = self.paths.push(at, Seg::Key(field, full.clone()));
             self.submission.keys.push(Key {
@@ -349,6 +354,14 @@ impl<'a, 's> Draft<'a, 's> {
         NodeId(u32::try_from(self.submission.nodes.len().saturating_sub(1)).unwrap_or(u32::MAX))
     }
 
+    /// Lets a node start after an order that was not known yet when it was drafted, because it waits for nodes that
+    /// come later in the object.
+    pub fn starts_after(&mut self, node: NodeId, after: OrderId) {
+        if let Some(node) = self.submission.nodes.get_mut(node.0 as usize) {
+            node.after = after;
+        }
+    }
+
     /// A call of a frame from frame `from`.
     pub fn call(
         &mut self,
@@ -384,8 +397,9 @@ impl<'a, 's> Draft<'a, 's> {
         frame
     }
 
-    /// The containers of a pod in their order: init containers one after another, then all the others at once.
-    pub fn containers(&mut self, spec: PodSpec<'a>, frame: FrameId, at: At) {
+    /// The containers of a pod in their order: init containers one after another, then all the others at once. Returns
+    /// after what those others start.
+    pub fn containers(&mut self, spec: PodSpec<'a>, frame: FrameId, at: At) -> OrderId {
         if let Some(place) = self.submission.parents.get_mut(frame.0 as usize) {
             *place = at;
         }
@@ -401,21 +415,7 @@ impl<'a, 's> Draft<'a, 's> {
             self.submission.accelerator.get_or_insert(at);
         }
         self.submission.raw.extend(spec.volumes.map(RawValue::get));
-        let mut after = OrderId(0);
-        for (container, i) in spec.init_containers.0.into_iter().zip(0..) {
-            let at = self.item(at, "initContainers", i);
-            let keeps_running = !matches!(
-                container.restart_policy.as_deref(),
-                None | Some("Never" | "OnFailure")
-            );
-            if keeps_running {
-                let runs = Runs::Maybe(Void::Sidecar);
-                self.container(container, Role::Sidecar, frame, after, runs, at);
-            } else {
-                let id = self.container(container, Role::Init, frame, after, Runs::Once, at);
-                after = self.order(Order::Done(id));
-            }
-        }
+        let after = self.init_containers(spec.init_containers, frame, at);
         for (container, i) in spec.containers.0.into_iter().zip(0..) {
             let at = self.item(at, "containers", i);
             self.container(container, Role::Main, frame, after, Runs::Once, at);
@@ -432,9 +432,46 @@ impl<'a, 's> Draft<'a, 's> {
                 at,
             );
         }
+        after
     }
 
-    fn container(
+    /// Init containers one after another. Returns the order after the last.
+    pub fn init_containers(&mut self, list: List<Container<'a>>, frame: FrameId, at: At) -> OrderId {
+        let mut after = OrderId(0);
+        for (container, i) in list.0.into_iter().zip(0..) {
+            let at = self.item(at, "initContainers", i);
+            let keeps_running = !matches!(
+                container.restart_policy.as_deref(),
+                None | Some("Never" | "OnFailure")
+            );
+            if keeps_running {
+                let runs = Runs::Maybe(Void::Sidecar);
+                self.container(container, Role::Sidecar, frame, after, runs, at);
+            } else {
+                let id = self.container(container, Role::Init, frame, after, Runs::Once, at);
+                after = self.order(Order::Done(id));
+            }
+        }
+        after
+    }
+
+    /// An environment variable, which may stand for a key. Returns whether it gives access to accelerators.
+    pub fn variable(&mut self, variable: EnvVar<'a>, at: At) -> bool {
+        let visible = variable.name.as_str() == VISIBLE_DEVICES;
+        if let Some(name) = crate::declaration::env_key(&variable.name) {
+            let key = Key {
+                name,
+                value: variable.value,
+                carrier: Carrier::Env,
+                at,
+            };
+            self.submission.keys.push(key);
+        }
+        visible
+    }
+
+    /// A container.
+    pub fn container(
         &mut self,
         container: Container<'a>,
         role: Role,
@@ -449,17 +486,8 @@ impl<'a, 's> Draft<'a, 's> {
         });
         let mut visible_devices = false;
         for (variable, i) in container.env.variables.into_iter().zip(0..) {
-            visible_devices |= variable.name.as_str() == VISIBLE_DEVICES;
-            if let Some(name) = crate::declaration::env_key(&variable.name) {
-                let item = self.item(at, "env", i);
-                let key = Key {
-                    name,
-                    value: variable.value,
-                    carrier: Carrier::Env,
-                    at: item,
-                };
-                self.submission.keys.push(key);
-            }
+            let item = self.item(at, "env", i);
+            visible_devices |= self.variable(variable, item);
         }
         let run = Run {
             role,

@@ -191,7 +191,9 @@ pub fn contains(root: &Submission<'_>, child: &Submission<'_>, rewrites: bool, s
         } else {
             a.image == b.image && a.command == b.command && a.args == b.args
         };
-        what && a.role == b.role && (b.accelerated || !a.accelerated)
+        // KubeRay waits for the head in init containers with the image of the main one.
+        let waits = rewrites && (a.role, b.role) == (Role::Init, Role::Main);
+        what && (a.role == b.role || waits) && (b.accelerated || !a.accelerated)
     };
     let mut of_root: HashMap<&str, Vec<&Run<'_>>> = HashMap::new();
     for (id, run) in root.runs() {

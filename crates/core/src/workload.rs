@@ -15,8 +15,12 @@ pub mod apps;
 pub mod batch;
 pub mod jobset;
 pub mod leaf;
+pub mod lws;
 pub mod meta;
 pub mod pod;
+pub mod ray;
+pub mod spark;
+pub mod volcano;
 
 /// What is known of a kind besides how to read it. Most of it is what `Info::new` says; a kind names what differs.
 #[derive(Clone, Copy, Debug)]
@@ -186,6 +190,8 @@ pub trait Kind {
     fn draft<'a>(object: Self::Object<'a>, d: &mut Draft<'a, '_>);
 }
 
+use volcano::flow as volcano_flow;
+
 macro_rules! kinds {
     ($($family:ident :: $kind:ident as $name:ident),+ $(,)?) => {
         /// A kind datagate knows.
@@ -235,6 +241,21 @@ kinds! {
     apps::StatefulSetKind as StatefulSet,
     apps::DaemonSetKind as DaemonSet,
     jobset::JobSetKind as JobSet,
+    ray::RayClusterKind as RayCluster,
+    ray::RayJobKind as RayJob,
+    ray::RayServiceKind as RayService,
+    ray::RayCronJobKind as RayCronJob,
+    volcano::JobKind as VolcanoJob,
+    volcano::CronJobKind as VolcanoCronJob,
+    volcano_flow::JobTemplateKind as VolcanoJobTemplate,
+    volcano_flow::JobFlowKind as JobFlow,
+    volcano::HyperJobKind as HyperJob,
+    volcano::CommandKind as VolcanoCommand,
+    lws::LeaderWorkerSetKind as LeaderWorkerSet,
+    lws::DisaggregatedSetKind as DisaggregatedSet,
+    spark::SparkApplicationKind as SparkApplication,
+    spark::ScheduledSparkApplicationKind as ScheduledSparkApplication,
+    spark::SparkConnectKind as SparkConnect,
 }
 
 impl<'a> Object<'a> {
