@@ -123,7 +123,7 @@ fn by_every_verb(fixture: &Fixture) {
         );
     }
     // What is no violation passes the same way.
-    let mut put = stored.clone();
+    let mut put = stored;
     put["metadata"]["labels"]["team"] = json!("a");
     api.replace(&put).admitted();
     api.apply(&good).admitted();
