@@ -40,7 +40,6 @@ const TO_COME: &[&str] = &[
     "ray.io",
     "sparkoperator.k8s.io",
     "tekton.dev",
-    "trainer.kubeflow.org",
     "training.volcano.sh",
     "workload.codeflare.dev",
 ];

@@ -12,7 +12,7 @@ use crate::submission::{
 };
 use crate::text::Text;
 use crate::workload::leaf::List;
-use crate::workload::meta::{Meta, OwnerReference};
+use crate::workload::meta::{Keys, Meta, OwnerReference};
 use crate::workload::pod::{Container, EnvVar, PodSpec, PodTemplate, VISIBLE_DEVICES};
 use crate::workload::{KnownKind, Scope};
 
@@ -53,6 +53,9 @@ pub struct Drafted<'a> {
     /// What must be brought before the submission is complete.
     pub needs: Vec<Need>,
 }
+
+const LABELS: &str = "metadata.labels";
+const ANNOTATIONS: &str = "metadata.annotations";
 
 /// Objects inside objects, and references from what was referred to, lead at most this deep. Each step of references
 /// costs a round of look-ups, so this bounds them too.
@@ -149,14 +152,17 @@ impl<'a, 's> Draft<'a, 's> {
     }
 
     /// The object's own metadata.
-    pub fn object(&mut self, meta: Meta<'a>) {
+    pub fn object(&mut self, mut meta: Meta<'a>) {
         if self.depth > 0 {
             return self.template_meta(meta, self.root);
         }
-        self.meta_keys(meta.labels.ours, meta.annotations.ours, self.root);
+        let claims_of = |keys: &mut Keys<'a>| std::mem::take(&mut keys.claims);
+        let (labels, annotations) = (claims_of(&mut meta.labels), claims_of(&mut meta.annotations));
+        self.keys(meta.labels, Carrier::Label, LABELS, self.root);
+        self.keys(meta.annotations, Carrier::Annotation, ANNOTATIONS, self.root);
         let of = |carrier: Carrier| move |key| (carrier, key);
-        let labels = meta.labels.claims.into_iter().map(of(Carrier::Label));
-        let annotations = meta.annotations.claims.into_iter().map(of(Carrier::Annotation));
+        let labels = labels.into_iter().map(of(Carrier::Label));
+        let annotations = annotations.into_iter().map(of(Carrier::Annotation));
         let claims = labels.chain(annotations).collect();
         self.identity = Identity {
             name: meta.name,
@@ -169,22 +175,13 @@ impl<'a, 's> Draft<'a, 's> {
 
     /// The metadata of a template inside the object.
     pub fn template_meta(&mut self, meta: Meta<'a>, at: At) {
-        self.meta_keys(meta.labels.ours, meta.annotations.ours, at);
+        self.keys(meta.labels, Carrier::Label, LABELS, at);
+        self.keys(meta.annotations, Carrier::Annotation, ANNOTATIONS, at);
     }
 
-    fn meta_keys(
-        &mut self,
-        labels: Vec<(Text<'a>, Text<'a>)>,
-        annotations: Vec<(Text<'a>, Text<'a>)>,
-        at: At,
-    ) {
-        self.keys(labels, Carrier::Label, at, "metadata.labels");
-        self.keys(annotations, Carrier::Annotation, at, "metadata.annotations");
-    }
-
-    /// `datagate.dev/` keys of a map of labels or annotations.
-    pub fn keys(&mut self, keys: Vec<(Text<'a>, Text<'a>)>, carrier: Carrier, at: At, field: &'static str) {
-        for (full, value) in keys {
+    /// Labels or annotations that stand in a field below `at`.
+    pub fn keys(&mut self, keys: Keys<'a>, carrier: Carrier, field: &'static str, at: At) {
+        for (full, value) in keys.ours {
             let at = self.paths.push(at, Seg::Key(field, full.clone()));
             self.submission.keys.push(Key {
                 name: full,
@@ -201,9 +198,10 @@ impl<'a, 's> Draft<'a, 's> {
         self.submission.holds.push(yes);
     }
 
-    /// JSON that belongs to what runs, compared and never read.
+    /// JSON that belongs to what runs, compared and never read. What is absent is compared too, so that nothing can move
+    /// from one field to the next unseen.
     pub fn raw(&mut self, json: Option<&'a RawValue>) {
-        self.submission.raw.extend(json.map(RawValue::get));
+        self.submission.raw.push(json.map_or("", RawValue::get));
     }
 
     /// The object's `status`, for kinds whose users may write it. One in which nothing is set does not count.
@@ -470,6 +468,16 @@ impl<'a, 's> Draft<'a, 's> {
         visible
     }
 
+    /// The variables in `env` at a field. Returns whether one of them gives access to accelerators.
+    pub fn variables(&mut self, variables: Vec<EnvVar<'a>>, at: At) -> bool {
+        let mut visible_devices = false;
+        for (variable, i) in variables.into_iter().zip(0..) {
+            let item = self.item(at, "env", i);
+            visible_devices |= self.variable(variable, item);
+        }
+        visible_devices
+    }
+
     /// A container.
     pub fn container(
         &mut self,
@@ -484,16 +492,13 @@ impl<'a, 's> Draft<'a, 's> {
             let mut names = resources.limits.0.iter().chain(&resources.requests.0);
             names.any(|name| self.context.settings.is_accelerator(name)) || !resources.claims.0.is_empty()
         });
-        let mut visible_devices = false;
-        for (variable, i) in container.env.variables.into_iter().zip(0..) {
-            let item = self.item(at, "env", i);
-            visible_devices |= self.variable(variable, item);
-        }
+        let visible_devices = self.variables(container.env.variables, at);
         let run = Run {
             role,
             image: container.image,
             command: container.command.map(|list| list.0),
             args: container.args.map(|list| list.0),
+            rewritten: container.rewritten,
             accelerated: asks || visible_devices,
             raw: [container.env_from, container.volume_mounts, container.lifecycle]
                 .into_iter()

@@ -189,7 +189,7 @@ pub fn contains(root: &Submission<'_>, child: &Submission<'_>, rewrites: bool, s
         let what = if rewrites {
             fits(&b.image, &a.image)
         } else {
-            a.image == b.image && a.command == b.command && a.args == b.args
+            a.image == b.image && (b.rewritten || a.command == b.command && a.args == b.args)
         };
         // KubeRay waits for the head in init containers with the image of the main one.
         let waits = rewrites && (a.role, b.role) == (Role::Init, Role::Main);

@@ -14,12 +14,15 @@ pub mod adoption;
 pub mod apps;
 pub mod batch;
 pub mod jobset;
+pub mod kubeflow;
 pub mod leaf;
 pub mod lws;
 pub mod meta;
+pub mod notebook;
 pub mod pod;
 pub mod ray;
 pub mod spark;
+pub mod trainer;
 pub mod volcano;
 
 /// What is known of a kind besides how to read it. Most of it is what `Info::new` says; a kind names what differs.
@@ -241,6 +244,17 @@ kinds! {
     apps::StatefulSetKind as StatefulSet,
     apps::DaemonSetKind as DaemonSet,
     jobset::JobSetKind as JobSet,
+    kubeflow::PyTorchJobKind as PyTorchJob,
+    kubeflow::TFJobKind as TFJob,
+    kubeflow::XGBoostJobKind as XGBoostJob,
+    kubeflow::PaddleJobKind as PaddleJob,
+    kubeflow::JAXJobKind as JAXJob,
+    kubeflow::MPIJobKind as MPIJob,
+    notebook::NotebookKind as Notebook,
+    trainer::TrainJobKind as TrainJob,
+    trainer::TrainingRuntimeKind as TrainingRuntime,
+    trainer::ClusterTrainingRuntimeKind as ClusterTrainingRuntime,
+    trainer::OptimizationJobKind as OptimizationJob,
     ray::RayClusterKind as RayCluster,
     ray::RayJobKind as RayJob,
     ray::RayServiceKind as RayService,

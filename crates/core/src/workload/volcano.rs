@@ -116,7 +116,8 @@ impl<'a> JobSpec<'a> {
 
     /// Why the phase `Completed` does not say that all pods succeeded, if so (reference: Volcano's job controller).
     fn completes_early(&self) -> Option<Void> {
-        let early = |policies: &List<Policy<'_>>| policies.0.iter().any(|it| it.action.as_str() == "CompleteJob");
+        let early =
+            |policies: &List<Policy<'_>>| policies.0.iter().any(|it| it.action.as_str() == "CompleteJob");
         let all = |least: Count, count: i64| matches!(least, Count::Unset) || least == Count::Of(count);
         let counts = self.tasks.0.iter().map(Task::count);
         if self.tasks.0.is_empty() || counts.clone().any(|count| count <= 0) {

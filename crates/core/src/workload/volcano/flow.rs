@@ -137,7 +137,9 @@ impl Kind for JobFlowKind {
             }
         }
         for (nodes, targets) in waiting {
-            let done = targets.iter().filter_map(|name| jobs.get(name).copied().flatten());
+            let done = targets
+                .iter()
+                .filter_map(|name| jobs.get(name).copied().flatten());
             let after = d.all(done.map(Order::Done));
             for node in nodes {
                 d.starts_after(node, after);
