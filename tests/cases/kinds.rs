@@ -33,7 +33,6 @@ const TO_COME: &[&str] = &[
     "flow.volcano.sh",
     "flyte.lyft.com",
     "flyte.org",
-    "kubeflow.org",
     "leaderworkerset.x-k8s.io",
     "disaggregatedset.x-k8s.io",
     "pipelines.kubeflow.org",

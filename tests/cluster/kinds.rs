@@ -43,16 +43,27 @@ macro_rules! fixtures {
 }
 
 fixtures! {
+    clustertrainingruntime,
     cronjob,
     daemonset,
     deployment,
+    jaxjob,
     job,
     jobset,
+    mpijob,
+    notebook,
+    optimizationjob,
+    paddlejob,
     pod,
     podtemplate,
+    pytorchjob,
     replicaset,
     replicationcontroller,
     statefulset,
+    tfjob,
+    trainingruntime,
+    trainjob,
+    xgboostjob,
 }
 
 #[test]
