@@ -190,6 +190,7 @@ pub trait Kind {
     fn draft<'a>(object: Self::Object<'a>, d: &mut Draft<'a, '_>);
 }
 
+use spark::connect as spark_connect;
 use volcano::flow as volcano_flow;
 
 macro_rules! kinds {
@@ -255,7 +256,7 @@ kinds! {
     lws::DisaggregatedSetKind as DisaggregatedSet,
     spark::SparkApplicationKind as SparkApplication,
     spark::ScheduledSparkApplicationKind as ScheduledSparkApplication,
-    spark::SparkConnectKind as SparkConnect,
+    spark_connect::SparkConnectKind as SparkConnect,
 }
 
 impl<'a> Object<'a> {

@@ -8,7 +8,10 @@ pub(super) struct Conf<'c, 'a>(pub(super) &'c [(Text<'a>, Text<'a>)]);
 
 impl<'c, 'a> Conf<'c, 'a> {
     fn get(&self, key: &str) -> Option<&'c Text<'a>> {
-        self.0.iter().find(|(it, _)| it.as_str() == key).map(|(_, value)| value)
+        self.0
+            .iter()
+            .find(|(it, _)| it.as_str() == key)
+            .map(|(_, value)| value)
     }
 
     /// The image of a part that has none in the application.
@@ -36,7 +39,11 @@ impl<'c, 'a> Conf<'c, 'a> {
 
     /// Whether a part's environment gives access to accelerators.
     pub(super) fn sees_devices(&self, word: &str) -> bool {
-        let prefix = if word == "driver" { "spark.kubernetes.driverEnv." } else { "spark.executorEnv." };
+        let prefix = if word == "driver" {
+            "spark.kubernetes.driverEnv."
+        } else {
+            "spark.executorEnv."
+        };
         self.get(&format!("{prefix}{VISIBLE_DEVICES}")).is_some()
     }
 
