@@ -43,16 +43,25 @@ macro_rules! fixtures {
 }
 
 fixtures! {
+    appwrapper,
     cronjob,
     daemonset,
     deployment,
+    experiment,
+    flyteworkflow,
     job,
     jobset,
+    pipeline,
+    pipelinerun,
     pod,
     podtemplate,
     replicaset,
     replicationcontroller,
     statefulset,
+    task,
+    taskrun,
+    trial,
+    workload,
 }
 
 #[test]
