@@ -153,7 +153,9 @@ impl<'a> ActionSpec<'a> {
             accelerated: action.accelerated,
             raw: Vec::new(),
         };
-        d.run(d.base(), Text::default(), run, OrderId(0), Runs::Once, at);
+        let frame = d.frame(at);
+        d.run(frame, Text::default(), run, OrderId(0), Runs::Once, at);
+        d.call(d.base(), Text::default(), frame, OrderId(0), Runs::Once, at);
     }
 }
 
