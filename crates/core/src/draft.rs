@@ -173,12 +173,22 @@ impl<'a, 's> Draft<'a, 's> {
         self.keys(meta.annotations.ours, Carrier::Annotation, at);
     }
 
+    /// Labels and annotations that stand at a field of their own, such as `podMetadata`.
+    pub fn bare_meta(&mut self, meta: Meta<'a>, at: At) {
+        self.keys_at(meta.labels.ours, Carrier::Label, at, "labels");
+        self.keys_at(meta.annotations.ours, Carrier::Annotation, at, "annotations");
+    }
+
     fn keys(&mut self, keys: Vec<(Text<'a>, Text<'a>)>, carrier: Carrier, at: At) {
         let field = if carrier == Carrier::Label {
             "metadata.labels"
         } else {
             "metadata.annotations"
         };
+        self.keys_at(keys, carrier, at, field);
+    }
+
+    fn keys_at(&mut self, keys: Vec<(Text<'a>, Text<'a>)>, carrier: Carrier, at: At, field: &'static str) {
         for (full, value) in keys {
             let at = self.paths.push(at, Seg::Key(field, full.clone()));
             self.submission.keys.push(Key {
@@ -279,6 +289,12 @@ impl<'a, 's> Draft<'a, 's> {
         self.paths.push(Paths::ROOT, Seg::Inside(kind, name))
     }
 
+    /// Whether what stands that many objects further away is too far away to be read.
+    #[must_use]
+    pub fn is_too_far(&self, further: usize) -> bool {
+        self.depth.saturating_add(further) >= MAX_DEPTH
+    }
+
     /// Reads what stands one object further away; too far away it is not read.
     pub fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
         if self.depth >= MAX_DEPTH {
@@ -344,9 +360,21 @@ impl<'a, 's> Draft<'a, 's> {
         self.order(Order::All(ids))
     }
 
+    /// A frame completes after this order of its own nodes, which may be before all of them have.
+    pub fn completes(&mut self, frame: FrameId, after: OrderId) {
+        self.submission.completions.push((frame, after));
+    }
+
+    /// The node that is added next.
+    #[must_use]
+    pub fn next_node(&self) -> NodeId {
+        NodeId(u32::try_from(self.submission.nodes.len()).unwrap_or(u32::MAX))
+    }
+
     fn node(&mut self, node: Node<'a>) -> NodeId {
+        let id = self.next_node();
         self.submission.nodes.push(node);
-        NodeId(u32::try_from(self.submission.nodes.len().saturating_sub(1)).unwrap_or(u32::MAX))
+        id
     }
 
     /// A call of a frame from frame `from`.
@@ -384,8 +412,9 @@ impl<'a, 's> Draft<'a, 's> {
         frame
     }
 
-    /// The containers of a pod in their order: init containers one after another, then all the others at once.
-    pub fn containers(&mut self, spec: PodSpec<'a>, frame: FrameId, at: At) {
+    /// The containers of a pod in their order: init containers one after another, then all the others at once. Returns
+    /// the order after its init containers.
+    pub fn containers(&mut self, spec: PodSpec<'a>, frame: FrameId, at: At) -> OrderId {
         if let Some(place) = self.submission.parents.get_mut(frame.0 as usize) {
             *place = at;
         }
@@ -432,9 +461,11 @@ impl<'a, 's> Draft<'a, 's> {
                 at,
             );
         }
+        after
     }
 
-    fn container(
+    /// One container of a pod.
+    pub fn container(
         &mut self,
         container: Container<'a>,
         role: Role,

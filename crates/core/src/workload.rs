@@ -12,10 +12,12 @@ use crate::path::{At, Paths};
 pub mod accounts;
 pub mod adoption;
 pub mod apps;
+pub mod argo;
 pub mod batch;
 pub mod jobset;
 pub mod leaf;
 pub mod meta;
+pub mod pipelines;
 pub mod pod;
 
 /// What is known of a kind besides how to read it. Most of it is what `Info::new` says; a kind names what differs.
@@ -235,6 +237,11 @@ kinds! {
     apps::StatefulSetKind as StatefulSet,
     apps::DaemonSetKind as DaemonSet,
     jobset::JobSetKind as JobSet,
+    argo::WorkflowKind as Workflow,
+    argo::CronWorkflowKind as CronWorkflow,
+    argo::WorkflowTemplateKind as WorkflowTemplate,
+    argo::ClusterWorkflowTemplateKind as ClusterWorkflowTemplate,
+    pipelines::ScheduledWorkflowKind as ScheduledWorkflow,
 }
 
 impl<'a> Object<'a> {
