@@ -27,7 +27,6 @@ const NAMESPACE: &str = "ml";
 
 /// Groups whose kinds need no fixture yet.
 const TO_COME: &[&str] = &[
-    "argoproj.io",
     "batch.volcano.sh",
     "flow.volcano.sh",
     "flyte.lyft.com",
