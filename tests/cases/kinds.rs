@@ -28,17 +28,16 @@ const NAMESPACE: &str = "ml";
 /// Groups whose kinds need no fixture yet.
 const TO_COME: &[&str] = &[
     "batch.volcano.sh",
+    "bus.volcano.sh",
     "flow.volcano.sh",
     "flyte.lyft.com",
     "flyte.org",
-    "kubeflow.org",
     "leaderworkerset.x-k8s.io",
     "disaggregatedset.x-k8s.io",
     "pipelines.kubeflow.org",
     "ray.io",
     "sparkoperator.k8s.io",
     "tekton.dev",
-    "trainer.kubeflow.org",
     "training.volcano.sh",
     "workload.codeflare.dev",
 ];

@@ -12,6 +12,7 @@
 
 mod case;
 mod cli;
+mod examples;
 #[path = "../kinds/fixture.rs"]
 mod fixture;
 mod judge;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
             Ok(())
         }));
         trials.extend(kinds::trials());
+        trials.extend(examples::trials());
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

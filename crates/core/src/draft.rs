@@ -11,8 +11,9 @@ use crate::submission::{
     What,
 };
 use crate::text::Text;
-use crate::workload::meta::{Meta, OwnerReference};
-use crate::workload::pod::{Container, PodSpec, PodTemplate, VISIBLE_DEVICES};
+use crate::workload::leaf::List;
+use crate::workload::meta::{Keys, Meta, OwnerReference};
+use crate::workload::pod::{Container, Env, EnvVar, PodSpec, PodTemplate, Resources, VISIBLE_DEVICES};
 use crate::workload::{KnownKind, Scope};
 
 /// The submission being built, and what is at hand for it.
@@ -52,6 +53,9 @@ pub struct Drafted<'a> {
     /// What must be brought before the submission is complete.
     pub needs: Vec<Need>,
 }
+
+const LABELS: &str = "metadata.labels";
+const ANNOTATIONS: &str = "metadata.annotations";
 
 /// Objects inside objects, and references from what was referred to, lead at most this deep. Each step of references
 /// costs a round of look-ups, so this bounds them too.
@@ -148,15 +152,17 @@ impl<'a, 's> Draft<'a, 's> {
     }
 
     /// The object's own metadata.
-    pub fn object(&mut self, meta: Meta<'a>) {
+    pub fn object(&mut self, mut meta: Meta<'a>) {
         if self.depth > 0 {
             return self.template_meta(meta, self.root);
         }
-        self.keys(meta.labels.ours, Carrier::Label, self.root);
-        self.keys(meta.annotations.ours, Carrier::Annotation, self.root);
+        let claims_of = |keys: &mut Keys<'a>| std::mem::take(&mut keys.claims);
+        let (labels, annotations) = (claims_of(&mut meta.labels), claims_of(&mut meta.annotations));
+        self.keys(meta.labels, Carrier::Label, LABELS, self.root);
+        self.keys(meta.annotations, Carrier::Annotation, ANNOTATIONS, self.root);
         let of = |carrier: Carrier| move |key| (carrier, key);
-        let labels = meta.labels.claims.into_iter().map(of(Carrier::Label));
-        let annotations = meta.annotations.claims.into_iter().map(of(Carrier::Annotation));
+        let labels = labels.into_iter().map(of(Carrier::Label));
+        let annotations = annotations.into_iter().map(of(Carrier::Annotation));
         let claims = labels.chain(annotations).collect();
         self.identity = Identity {
             name: meta.name,
@@ -169,27 +175,19 @@ impl<'a, 's> Draft<'a, 's> {
 
     /// The metadata of a template inside the object.
     pub fn template_meta(&mut self, meta: Meta<'a>, at: At) {
-        self.keys(meta.labels.ours, Carrier::Label, at);
-        self.keys(meta.annotations.ours, Carrier::Annotation, at);
+        self.keys(meta.labels, Carrier::Label, LABELS, at);
+        self.keys(meta.annotations, Carrier::Annotation, ANNOTATIONS, at);
     }
 
-    /// Labels and annotations that stand at a field of their own, such as `podMetadata`.
+    /// Labels and annotations that stand in a field of their own, such as `podMetadata`.
     pub fn bare_meta(&mut self, meta: Meta<'a>, at: At) {
-        self.keys_at(meta.labels.ours, Carrier::Label, at, "labels");
-        self.keys_at(meta.annotations.ours, Carrier::Annotation, at, "annotations");
+        self.keys(meta.labels, Carrier::Label, "labels", at);
+        self.keys(meta.annotations, Carrier::Annotation, "annotations", at);
     }
 
-    fn keys(&mut self, keys: Vec<(Text<'a>, Text<'a>)>, carrier: Carrier, at: At) {
-        let field = if carrier == Carrier::Label {
-            "metadata.labels"
-        } else {
-            "metadata.annotations"
-        };
-        self.keys_at(keys, carrier, at, field);
-    }
-
-    fn keys_at(&mut self, keys: Vec<(Text<'a>, Text<'a>)>, carrier: Carrier, at: At, field: &'static str) {
-        for (full, value) in keys {
+    /// Labels or annotations that stand in a field below `at`.
+    pub fn keys(&mut self, keys: Keys<'a>, carrier: Carrier, field: &'static str, at: At) {
+        for (full, value) in keys.ours {
             let at = self.paths.push(at, Seg::Key(field, full.clone()));
             self.submission.keys.push(Key {
                 name: full,
@@ -206,9 +204,15 @@ impl<'a, 's> Draft<'a, 's> {
         self.submission.holds.push(yes);
     }
 
-    /// JSON that belongs to what runs, compared and never read.
+    /// JSON that belongs to what runs, compared and never read. What is absent is compared too, so that nothing can move
+    /// from one field to the next unseen.
     pub fn raw(&mut self, json: Option<&'a RawValue>) {
-        self.submission.raw.extend(json.map(RawValue::get));
+        self.submission.raw.push(json.map_or("", RawValue::get));
+    }
+
+    /// The same, of JSON that is text already.
+    pub fn raw_text(&mut self, json: Option<&'a str>) {
+        self.submission.raw.extend(json);
     }
 
     /// The object's `status`, for kinds whose users may write it. One in which nothing is set does not count.
@@ -377,6 +381,14 @@ impl<'a, 's> Draft<'a, 's> {
         id
     }
 
+    /// Lets a node start after an order that was not known yet when it was drafted, because it waits for nodes that
+    /// come later in the object.
+    pub fn starts_after(&mut self, node: NodeId, after: OrderId) {
+        if let Some(node) = self.submission.nodes.get_mut(node.0 as usize) {
+            node.after = after;
+        }
+    }
+
     /// A call of a frame from frame `from`.
     pub fn call(
         &mut self,
@@ -413,38 +425,17 @@ impl<'a, 's> Draft<'a, 's> {
     }
 
     /// The containers of a pod in their order: init containers one after another, then all the others at once. Returns
-    /// the order after its init containers.
+    /// after what those others start.
     pub fn containers(&mut self, spec: PodSpec<'a>, frame: FrameId, at: At) -> OrderId {
         if let Some(place) = self.submission.parents.get_mut(frame.0 as usize) {
             *place = at;
         }
-        let class = spec
-            .runtime_class_name
-            .as_ref()
-            .filter(|class| self.context.settings.is_accelerated_class(class));
-        if class.is_some() {
-            let at = self.field(at, "runtimeClassName");
-            self.submission.accelerator.get_or_insert(at);
-        } else if !spec.resource_claims.0.is_empty() {
+        if !self.runtime_class(spec.runtime_class_name.as_ref(), at) && !spec.resource_claims.0.is_empty() {
             let at = self.field(at, "resourceClaims");
             self.submission.accelerator.get_or_insert(at);
         }
         self.submission.raw.extend(spec.volumes.map(RawValue::get));
-        let mut after = OrderId(0);
-        for (container, i) in spec.init_containers.0.into_iter().zip(0..) {
-            let at = self.item(at, "initContainers", i);
-            let keeps_running = !matches!(
-                container.restart_policy.as_deref(),
-                None | Some("Never" | "OnFailure")
-            );
-            if keeps_running {
-                let runs = Runs::Maybe(Void::Sidecar);
-                self.container(container, Role::Sidecar, frame, after, runs, at);
-            } else {
-                let id = self.container(container, Role::Init, frame, after, Runs::Once, at);
-                after = self.order(Order::Done(id));
-            }
-        }
+        let after = self.init_containers(spec.init_containers, frame, at);
         for (container, i) in spec.containers.0.into_iter().zip(0..) {
             let at = self.item(at, "containers", i);
             self.container(container, Role::Main, frame, after, Runs::Once, at);
@@ -464,7 +455,52 @@ impl<'a, 's> Draft<'a, 's> {
         after
     }
 
-    /// One container of a pod.
+    /// Init containers one after another. Returns the order after the last.
+    pub fn init_containers(&mut self, list: List<Container<'a>>, frame: FrameId, at: At) -> OrderId {
+        let mut after = OrderId(0);
+        for (container, i) in list.0.into_iter().zip(0..) {
+            let at = self.item(at, "initContainers", i);
+            let keeps_running = !matches!(
+                container.restart_policy.as_deref(),
+                None | Some("Never" | "OnFailure")
+            );
+            if keeps_running {
+                let runs = Runs::Maybe(Void::Sidecar);
+                self.container(container, Role::Sidecar, frame, after, runs, at);
+            } else {
+                let id = self.container(container, Role::Init, frame, after, Runs::Once, at);
+                after = self.order(Order::Done(id));
+            }
+        }
+        after
+    }
+
+    /// An environment variable, which may stand for a key. Returns whether it gives access to accelerators.
+    pub fn variable(&mut self, variable: EnvVar<'a>, at: At) -> bool {
+        let visible = variable.name.as_str() == VISIBLE_DEVICES;
+        if let Some(name) = crate::declaration::env_key(&variable.name) {
+            let key = Key {
+                name,
+                value: variable.value,
+                carrier: Carrier::Env,
+                at,
+            };
+            self.submission.keys.push(key);
+        }
+        visible
+    }
+
+    /// The variables in `env` at a field. Returns whether one of them gives access to accelerators.
+    pub fn variables(&mut self, variables: Vec<EnvVar<'a>>, at: At) -> bool {
+        let mut visible_devices = false;
+        for (variable, i) in variables.into_iter().zip(0..) {
+            let item = self.item(at, "env", i);
+            visible_devices |= self.variable(variable, item);
+        }
+        visible_devices
+    }
+
+    /// A container.
     pub fn container(
         &mut self,
         container: Container<'a>,
@@ -474,40 +510,68 @@ impl<'a, 's> Draft<'a, 's> {
         runs: Runs,
         at: At,
     ) -> NodeId {
-        let asks = container.resources.is_some_and(|resources| {
-            let mut names = resources.limits.0.iter().chain(&resources.requests.0);
-            names.any(|name| self.context.settings.is_accelerator(name)) || !resources.claims.0.is_empty()
-        });
-        let mut visible_devices = false;
-        for (variable, i) in container.env.variables.into_iter().zip(0..) {
-            visible_devices |= variable.name.as_str() == VISIBLE_DEVICES;
-            if let Some(name) = crate::declaration::env_key(&variable.name) {
-                let item = self.item(at, "env", i);
-                let key = Key {
-                    name,
-                    value: variable.value,
-                    carrier: Carrier::Env,
-                    at: item,
-                };
-                self.submission.keys.push(key);
-            }
-        }
+        let asks = self.asks(container.resources.as_ref());
+        let raw_env = container.env.raw;
+        let visible_devices = self.env(container.env, at);
         let run = Run {
             role,
             image: container.image,
             command: container.command.map(|list| list.0),
             args: container.args.map(|list| list.0),
+            rewritten: container.rewritten,
             accelerated: asks || visible_devices,
             raw: [container.env_from, container.volume_mounts, container.lifecycle]
                 .into_iter()
                 .flatten()
                 .map(RawValue::get)
-                .chain(container.env.raw)
+                .chain(raw_env)
                 .collect(),
         };
+        self.run(frame, container.name, run, after, runs, at)
+    }
+
+    /// Whether resources ask for an accelerator.
+    #[must_use]
+    pub fn asks(&self, resources: Option<&Resources<'a>>) -> bool {
+        resources.is_some_and(|resources| {
+            let mut names = resources.limits.0.iter().chain(&resources.requests.0);
+            names.any(|name| self.context.settings.is_accelerator(name)) || !resources.claims.0.is_empty()
+        })
+    }
+
+    /// The variables of a container: its keys, and whether they give access to accelerators.
+    pub fn env(&mut self, env: Env<'a>, at: At) -> bool {
+        self.variables(env.variables, at)
+    }
+
+    /// The runtime class of a pod: some give access to accelerators.
+    pub fn runtime_class(&mut self, class: Option<&Text<'a>>, at: At) -> bool {
+        let accelerated = class.is_some_and(|class| self.context.settings.is_accelerated_class(class));
+        if accelerated {
+            let at = self.field(at, "runtimeClassName");
+            self.submission.accelerator.get_or_insert(at);
+        }
+        accelerated
+    }
+
+    /// Something that is no container asks for accelerators.
+    pub fn accelerate(&mut self, at: At) {
+        self.submission.accelerator.get_or_insert(at);
+    }
+
+    /// A container that is not written as one of a pod.
+    pub fn run(
+        &mut self,
+        frame: FrameId,
+        name: Text<'a>,
+        run: Run<'a>,
+        after: OrderId,
+        runs: Runs,
+        at: At,
+    ) -> NodeId {
         self.node(Node {
             frame,
-            name: container.name,
+            name,
             what: What::Run(run),
             after,
             runs,
@@ -546,7 +610,9 @@ fn says_something(json: &str) -> bool {
             Value::Object(map) => map.values().any(set),
             Value::Array(list) => !list.is_empty(),
             Value::String(text) => !text.is_empty(),
-            Value::Bool(_) | Value::Number(_) => true,
+            Value::Bool(yes) => *yes,
+            // The first phase of a FlyteWorkflow is 0, and its clients write it.
+            Value::Number(number) => number.as_i64() != Some(0),
         }
     }
     serde_json::from_str(json).map_or(true, |value| set(&value))

@@ -50,8 +50,15 @@ impl Settings {
         "*/kubeflow-katib/tfevent-metrics-collector:*",
         "*/katib/file-metrics-collector:*",
         "*/katib/tfevent-metrics-collector:*",
+        "*/kubeflow/training-v1/kubectl-delivery:*",
         "*/linkerd/proxy:*",
         "*/tektoncd/pipeline/cmd/*",
+        "*/tektoncd/pipeline/entrypoint-*",
+        "*/tektoncd/pipeline/nop-*",
+        "*/tektoncd/pipeline/sidecarlogresults-*",
+        "*/tektoncd/pipeline/workingdirinit-*",
+        // With this shell Tekton places the scripts of steps.
+        "cgr.dev/chainguard/busybox@*",
         "mpioperator/kubectl-delivery:*",
     ];
 
