@@ -45,8 +45,10 @@ macro_rules! fixtures {
 fixtures! {
     appwrapper,
     clustertrainingruntime,
+    clusterworkflowtemplate,
     command,
     cronjob,
+    cronworkflow,
     daemonset,
     deployment,
     disaggregatedset,
@@ -75,6 +77,7 @@ fixtures! {
     replicaset,
     replicationcontroller,
     scheduledsparkapplication,
+    scheduledworkflow,
     sparkapplication,
     sparkconnect,
     statefulset,
@@ -86,6 +89,8 @@ fixtures! {
     trial,
     volcanocronjob,
     volcanojob,
+    workflow,
+    workflowtemplate,
     workload,
     xgboostjob,
 }
