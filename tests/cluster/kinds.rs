@@ -46,13 +46,19 @@ fixtures! {
     cronjob,
     daemonset,
     deployment,
+    jaxjob,
     job,
     jobset,
+    mpijob,
+    paddlejob,
     pod,
     podtemplate,
+    pytorchjob,
     replicaset,
     replicationcontroller,
     statefulset,
+    tfjob,
+    xgboostjob,
 }
 
 #[test]
