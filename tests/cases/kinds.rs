@@ -26,23 +26,7 @@ use crate::router;
 const NAMESPACE: &str = "ml";
 
 /// Groups whose kinds need no fixture yet.
-const TO_COME: &[&str] = &[
-    "argoproj.io",
-    "batch.volcano.sh",
-    "bus.volcano.sh",
-    "flow.volcano.sh",
-    "flyte.lyft.com",
-    "flyte.org",
-    "kubeflow.org",
-    "leaderworkerset.x-k8s.io",
-    "disaggregatedset.x-k8s.io",
-    "pipelines.kubeflow.org",
-    "ray.io",
-    "sparkoperator.k8s.io",
-    "tekton.dev",
-    "training.volcano.sh",
-    "workload.codeflare.dev",
-];
+const TO_COME: &[&str] = &["argoproj.io", "pipelines.kubeflow.org"];
 
 /// One request and what must come of it.
 struct Step {
