@@ -43,12 +43,15 @@ macro_rules! fixtures {
 }
 
 fixtures! {
+    appwrapper,
     clustertrainingruntime,
     command,
     cronjob,
     daemonset,
     deployment,
     disaggregatedset,
+    experiment,
+    flyteworkflow,
     hyperjob,
     jaxjob,
     job,
@@ -60,6 +63,8 @@ fixtures! {
     notebook,
     optimizationjob,
     paddlejob,
+    pipeline,
+    pipelinerun,
     pod,
     podtemplate,
     pytorchjob,
@@ -73,11 +78,15 @@ fixtures! {
     sparkapplication,
     sparkconnect,
     statefulset,
+    task,
+    taskrun,
     tfjob,
     trainingruntime,
     trainjob,
+    trial,
     volcanocronjob,
     volcanojob,
+    workload,
     xgboostjob,
 }
 
