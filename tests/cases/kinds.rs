@@ -134,7 +134,7 @@ fn steps(fixture: &Fixture) -> Vec<Step> {
         steps.push(Step {
             policy: update.policy.unwrap_or(fixture.policy),
             cluster: cluster(&update.cluster),
-            user: update.user.clone(),
+            user: fixture::user(&update.user, NAMESPACE),
             old: Some(stored.clone()),
             findings: update.findings.clone(),
             ..create(&format!("update-{}", update.name), new)
@@ -171,7 +171,7 @@ fn steps(fixture: &Fixture) -> Vec<Step> {
         }
         steps.push(Step {
             cluster: cluster(&owners),
-            user: child.user.clone(),
+            user: fixture::user(&child.user, NAMESPACE),
             findings: child.findings.clone(),
             ..create(&format!("child-{}", child.name), new.clone())
         });
