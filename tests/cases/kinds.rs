@@ -29,6 +29,7 @@ const NAMESPACE: &str = "ml";
 const TO_COME: &[&str] = &[
     "argoproj.io",
     "batch.volcano.sh",
+    "bus.volcano.sh",
     "flow.volcano.sh",
     "flyte.lyft.com",
     "flyte.org",

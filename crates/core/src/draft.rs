@@ -11,8 +11,9 @@ use crate::submission::{
     What,
 };
 use crate::text::Text;
+use crate::workload::leaf::List;
 use crate::workload::meta::{Keys, Meta, OwnerReference};
-use crate::workload::pod::{Container, EnvVar, PodSpec, PodTemplate, VISIBLE_DEVICES};
+use crate::workload::pod::{Container, Env, EnvVar, PodSpec, PodTemplate, Resources, VISIBLE_DEVICES};
 use crate::workload::{KnownKind, Scope};
 
 /// The submission being built, and what is at hand for it.
@@ -203,6 +204,11 @@ impl<'a, 's> Draft<'a, 's> {
         self.submission.raw.push(json.map_or("", RawValue::get));
     }
 
+    /// The same, of JSON that is text already.
+    pub fn raw_text(&mut self, json: Option<&'a str>) {
+        self.submission.raw.extend(json);
+    }
+
     /// The object's `status`, for kinds whose users may write it. One in which nothing is set does not count.
     pub fn status(&mut self, status: Option<&'a RawValue>) {
         if self.depth == 0 {
@@ -351,6 +357,14 @@ impl<'a, 's> Draft<'a, 's> {
         NodeId(u32::try_from(self.submission.nodes.len().saturating_sub(1)).unwrap_or(u32::MAX))
     }
 
+    /// Lets a node start after an order that was not known yet when it was drafted, because it waits for nodes that
+    /// come later in the object.
+    pub fn starts_after(&mut self, node: NodeId, after: OrderId) {
+        if let Some(node) = self.submission.nodes.get_mut(node.0 as usize) {
+            node.after = after;
+        }
+    }
+
     /// A call of a frame from frame `from`.
     pub fn call(
         &mut self,
@@ -386,38 +400,18 @@ impl<'a, 's> Draft<'a, 's> {
         frame
     }
 
-    /// The containers of a pod in their order: init containers one after another, then all the others at once.
-    pub fn containers(&mut self, spec: PodSpec<'a>, frame: FrameId, at: At) {
+    /// The containers of a pod in their order: init containers one after another, then all the others at once. Returns
+    /// after what those others start.
+    pub fn containers(&mut self, spec: PodSpec<'a>, frame: FrameId, at: At) -> OrderId {
         if let Some(place) = self.submission.parents.get_mut(frame.0 as usize) {
             *place = at;
         }
-        let class = spec
-            .runtime_class_name
-            .as_ref()
-            .filter(|class| self.context.settings.is_accelerated_class(class));
-        if class.is_some() {
-            let at = self.field(at, "runtimeClassName");
-            self.submission.accelerator.get_or_insert(at);
-        } else if !spec.resource_claims.0.is_empty() {
+        if !self.runtime_class(spec.runtime_class_name.as_ref(), at) && !spec.resource_claims.0.is_empty() {
             let at = self.field(at, "resourceClaims");
             self.submission.accelerator.get_or_insert(at);
         }
         self.submission.raw.extend(spec.volumes.map(RawValue::get));
-        let mut after = OrderId(0);
-        for (container, i) in spec.init_containers.0.into_iter().zip(0..) {
-            let at = self.item(at, "initContainers", i);
-            let keeps_running = !matches!(
-                container.restart_policy.as_deref(),
-                None | Some("Never" | "OnFailure")
-            );
-            if keeps_running {
-                let runs = Runs::Maybe(Void::Sidecar);
-                self.container(container, Role::Sidecar, frame, after, runs, at);
-            } else {
-                let id = self.container(container, Role::Init, frame, after, Runs::Once, at);
-                after = self.order(Order::Done(id));
-            }
-        }
+        let after = self.init_containers(spec.init_containers, frame, at);
         for (container, i) in spec.containers.0.into_iter().zip(0..) {
             let at = self.item(at, "containers", i);
             self.container(container, Role::Main, frame, after, Runs::Once, at);
@@ -434,28 +428,56 @@ impl<'a, 's> Draft<'a, 's> {
                 at,
             );
         }
+        after
     }
 
-    /// The variables in `env` at a field: their keys. Returns whether one of them gives access to devices.
+    /// Init containers one after another. Returns the order after the last.
+    pub fn init_containers(&mut self, list: List<Container<'a>>, frame: FrameId, at: At) -> OrderId {
+        let mut after = OrderId(0);
+        for (container, i) in list.0.into_iter().zip(0..) {
+            let at = self.item(at, "initContainers", i);
+            let keeps_running = !matches!(
+                container.restart_policy.as_deref(),
+                None | Some("Never" | "OnFailure")
+            );
+            if keeps_running {
+                let runs = Runs::Maybe(Void::Sidecar);
+                self.container(container, Role::Sidecar, frame, after, runs, at);
+            } else {
+                let id = self.container(container, Role::Init, frame, after, Runs::Once, at);
+                after = self.order(Order::Done(id));
+            }
+        }
+        after
+    }
+
+    /// An environment variable, which may stand for a key. Returns whether it gives access to accelerators.
+    pub fn variable(&mut self, variable: EnvVar<'a>, at: At) -> bool {
+        let visible = variable.name.as_str() == VISIBLE_DEVICES;
+        if let Some(name) = crate::declaration::env_key(&variable.name) {
+            let key = Key {
+                name,
+                value: variable.value,
+                carrier: Carrier::Env,
+                at,
+            };
+            self.submission.keys.push(key);
+        }
+        visible
+    }
+
+    /// The variables in `env` at a field. Returns whether one of them gives access to accelerators.
     pub fn variables(&mut self, variables: Vec<EnvVar<'a>>, at: At) -> bool {
         let mut visible_devices = false;
         for (variable, i) in variables.into_iter().zip(0..) {
-            visible_devices |= variable.name.as_str() == VISIBLE_DEVICES;
-            if let Some(name) = crate::declaration::env_key(&variable.name) {
-                let item = self.item(at, "env", i);
-                let key = Key {
-                    name,
-                    value: variable.value,
-                    carrier: Carrier::Env,
-                    at: item,
-                };
-                self.submission.keys.push(key);
-            }
+            let item = self.item(at, "env", i);
+            visible_devices |= self.variable(variable, item);
         }
         visible_devices
     }
 
-    fn container(
+    /// A container.
+    pub fn container(
         &mut self,
         container: Container<'a>,
         role: Role,
@@ -464,11 +486,9 @@ impl<'a, 's> Draft<'a, 's> {
         runs: Runs,
         at: At,
     ) -> NodeId {
-        let asks = container.resources.is_some_and(|resources| {
-            let mut names = resources.limits.0.iter().chain(&resources.requests.0);
-            names.any(|name| self.context.settings.is_accelerator(name)) || !resources.claims.0.is_empty()
-        });
-        let visible_devices = self.variables(container.env.variables, at);
+        let asks = self.asks(container.resources.as_ref());
+        let raw_env = container.env.raw;
+        let visible_devices = self.env(container.env, at);
         let run = Run {
             role,
             image: container.image,
@@ -480,12 +500,54 @@ impl<'a, 's> Draft<'a, 's> {
                 .into_iter()
                 .flatten()
                 .map(RawValue::get)
-                .chain(container.env.raw)
+                .chain(raw_env)
                 .collect(),
         };
+        self.run(frame, container.name, run, after, runs, at)
+    }
+
+    /// Whether resources ask for an accelerator.
+    #[must_use]
+    pub fn asks(&self, resources: Option<&Resources<'a>>) -> bool {
+        resources.is_some_and(|resources| {
+            let mut names = resources.limits.0.iter().chain(&resources.requests.0);
+            names.any(|name| self.context.settings.is_accelerator(name)) || !resources.claims.0.is_empty()
+        })
+    }
+
+    /// The variables of a container: its keys, and whether they give access to accelerators.
+    pub fn env(&mut self, env: Env<'a>, at: At) -> bool {
+        self.variables(env.variables, at)
+    }
+
+    /// The runtime class of a pod: some give access to accelerators.
+    pub fn runtime_class(&mut self, class: Option<&Text<'a>>, at: At) -> bool {
+        let accelerated = class.is_some_and(|class| self.context.settings.is_accelerated_class(class));
+        if accelerated {
+            let at = self.field(at, "runtimeClassName");
+            self.submission.accelerator.get_or_insert(at);
+        }
+        accelerated
+    }
+
+    /// Something that is no container asks for accelerators.
+    pub fn accelerate(&mut self, at: At) {
+        self.submission.accelerator.get_or_insert(at);
+    }
+
+    /// A container that is not written as one of a pod.
+    pub fn run(
+        &mut self,
+        frame: FrameId,
+        name: Text<'a>,
+        run: Run<'a>,
+        after: OrderId,
+        runs: Runs,
+        at: At,
+    ) -> NodeId {
         self.node(Node {
             frame,
-            name: container.name,
+            name,
             what: What::Run(run),
             after,
             runs,
@@ -524,7 +586,9 @@ fn says_something(json: &str) -> bool {
             Value::Object(map) => map.values().any(set),
             Value::Array(list) => !list.is_empty(),
             Value::String(text) => !text.is_empty(),
-            Value::Bool(_) | Value::Number(_) => true,
+            Value::Bool(yes) => *yes,
+            // The first phase of a FlyteWorkflow is 0, and its clients write it.
+            Value::Number(number) => number.as_i64() != Some(0),
         }
     }
     serde_json::from_str(json).map_or(true, |value| set(&value))

@@ -53,6 +53,12 @@ impl Settings {
         "*/kubeflow/training-v1/kubectl-delivery:*",
         "*/linkerd/proxy:*",
         "*/tektoncd/pipeline/cmd/*",
+        "*/tektoncd/pipeline/entrypoint-*",
+        "*/tektoncd/pipeline/nop-*",
+        "*/tektoncd/pipeline/sidecarlogresults-*",
+        "*/tektoncd/pipeline/workingdirinit-*",
+        // With this shell Tekton places the scripts of steps.
+        "cgr.dev/chainguard/busybox@*",
         "mpioperator/kubectl-delivery:*",
     ];
 

@@ -12,14 +12,23 @@ use crate::path::{At, Paths};
 pub mod accounts;
 pub mod adoption;
 pub mod apps;
+pub mod appwrapper;
 pub mod batch;
+pub mod flyte;
 pub mod jobset;
+pub mod katib;
 pub mod kubeflow;
+pub mod kueue;
 pub mod leaf;
+pub mod lws;
 pub mod meta;
 pub mod notebook;
 pub mod pod;
+pub mod ray;
+pub mod spark;
+pub mod tekton;
 pub mod trainer;
+pub mod volcano;
 
 /// What is known of a kind besides how to read it. Most of it is what `Info::new` says; a kind names what differs.
 #[derive(Clone, Copy, Debug)]
@@ -189,6 +198,8 @@ pub trait Kind {
     fn draft<'a>(object: Self::Object<'a>, d: &mut Draft<'a, '_>);
 }
 
+use volcano::flow as volcano_flow;
+
 macro_rules! kinds {
     ($($family:ident :: $kind:ident as $name:ident),+ $(,)?) => {
         /// A kind datagate knows.
@@ -249,6 +260,32 @@ kinds! {
     trainer::TrainingRuntimeKind as TrainingRuntime,
     trainer::ClusterTrainingRuntimeKind as ClusterTrainingRuntime,
     trainer::OptimizationJobKind as OptimizationJob,
+    ray::RayClusterKind as RayCluster,
+    ray::RayJobKind as RayJob,
+    ray::RayServiceKind as RayService,
+    ray::RayCronJobKind as RayCronJob,
+    volcano::JobKind as VolcanoJob,
+    volcano::CronJobKind as VolcanoCronJob,
+    volcano_flow::JobTemplateKind as VolcanoJobTemplate,
+    volcano_flow::JobFlowKind as JobFlow,
+    volcano::HyperJobKind as HyperJob,
+    volcano::CommandKind as VolcanoCommand,
+    lws::LeaderWorkerSetKind as LeaderWorkerSet,
+    lws::DisaggregatedSetKind as DisaggregatedSet,
+    spark::SparkApplicationKind as SparkApplication,
+    spark::ScheduledSparkApplicationKind as ScheduledSparkApplication,
+    spark::SparkConnectKind as SparkConnect,
+    tekton::TaskRunKind as TaskRun,
+    tekton::PipelineRunKind as PipelineRun,
+    tekton::TaskKind as TektonTask,
+    tekton::PipelineKind as TektonPipeline,
+    tekton::StepActionKind as StepAction,
+    appwrapper::AppWrapperKind as AppWrapper,
+    katib::ExperimentKind as Experiment,
+    katib::TrialKind as Trial,
+    kueue::WorkloadKind as Workload,
+    flyte::FlyteWorkflowKind as FlyteWorkflow,
+    flyte::TaskActionKind as TaskAction,
 }
 
 impl<'a> Object<'a> {
@@ -267,6 +304,7 @@ const EMBEDDERS: &[Edge] = &[
     Edge::of("kubeflow.org", "Trial", accounts::KATIB),
     // What it runs is encoded, so there is nothing that a child could continue.
     Edge::start_of("flyte.lyft.com", "FlyteWorkflow", accounts::FLYTE),
+    Edge::start_of("flyte.org", "TaskAction", accounts::FLYTE),
 ];
 
 impl KnownKind {

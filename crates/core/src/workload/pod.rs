@@ -233,7 +233,9 @@ impl Kind for PodKind {
             Edge::of("ray.io", "RayCluster", KUBERAY),
             Edge::of("batch.volcano.sh", "Job", VOLCANO),
             Edge::of("argoproj.io", "Workflow", ARGO),
-            Edge::of("sparkoperator.k8s.io", "SparkApplication", SPARK_OPERATOR),
+            // Its init containers are added on the way to the API server, by labels that the application's author can
+            // change: only the pod itself shows them. Each try is a start of the whole application.
+            Edge::start_of("sparkoperator.k8s.io", "SparkApplication", SPARK_OPERATOR),
             Edge::of("sparkoperator.k8s.io", "SparkConnect", SPARK_OPERATOR),
             Edge::of("tekton.dev", "TaskRun", TEKTON),
             // The driver of a SparkApplication makes its executors.
