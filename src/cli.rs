@@ -17,6 +17,7 @@ pub mod document;
 pub mod inputs;
 pub mod report;
 pub mod serve;
+pub mod settings;
 
 /// Keeps paused and opted-out data out of model training.
 #[derive(Debug, Parser)]
@@ -72,9 +73,9 @@ pub enum Error {
     /// What is in the cluster cannot be judged, or not all of it.
     #[error(transparent)]
     Cluster(#[from] cluster::Error),
-    /// A flag of the server says nothing sensible.
+    /// A flag says nothing sensible.
     #[error(transparent)]
-    Flag(#[from] serve::FlagError),
+    Flag(#[from] settings::FlagError),
     /// The cluster did not say what it serves.
     #[error("cannot tell what is covered: {0}")]
     Coverage(#[from] crate::coverage::look::Error),

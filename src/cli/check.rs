@@ -9,13 +9,13 @@ use datagate_core::fetched::Fetched;
 use datagate_core::judge::{Verdict, judge};
 use datagate_core::render::{self, Answer};
 use datagate_core::review::{Operation, Review};
-use datagate_core::settings::Settings;
 use datagate_core::workload::{KnownKind, Scope};
 use jiff::Timestamp;
 
 use super::document::{Bad, Document, Node};
 use super::inputs::{DEFAULT_NAMESPACE, Inputs, Reader, Role};
 use super::report::{CheckFinding, CheckReport, CheckResult, ObjectId};
+use super::settings::SettingsFlags;
 use super::{Done, Error, cluster};
 
 /// What names a decision that nobody has a log of.
@@ -46,6 +46,8 @@ pub struct Check {
     /// - is standard input.
     #[arg(required_unless_present = "cluster", value_name = "FILE")]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    settings: SettingsFlags,
     #[command(flatten)]
     cluster: cluster::Flags,
 }
@@ -85,7 +87,7 @@ impl Check {
         if self.cluster.cluster {
             return self.of_cluster(out);
         }
-        let mut reader = Reader::new(Settings::default());
+        let mut reader = Reader::new(self.settings.settings()?);
         for (paths, role) in [
             (&self.policy, Role::Policy),
             (&self.record, Role::Record),
@@ -129,7 +131,8 @@ impl Check {
 
     /// Judges what is in the cluster; the policies and records of files are an edit of the cluster's.
     fn of_cluster(self, out: &mut dyn Write) -> Result<Done, Error> {
-        let mut reader = Reader::new(Settings::default());
+        let settings = self.settings.settings()?;
+        let mut reader = Reader::new(settings.clone());
         for (paths, role) in [(&self.policy, Role::Policy), (&self.record, Role::Record)] {
             for path in paths {
                 reader.path(path, role);
@@ -139,6 +142,7 @@ impl Check {
         let inputs = reader.finish(Vec::new())?;
         let ask = cluster::Ask {
             flags: self.cluster,
+            settings,
             edit: edited.then_some(&inputs),
             at: self.at.unwrap_or_else(Timestamp::now),
             json: self.output == Output::Json,

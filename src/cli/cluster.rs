@@ -88,6 +88,8 @@ pub struct Flags {
 pub struct Ask<'a> {
     /// The flags.
     pub flags: Flags,
+    /// What decisions depend on.
+    pub settings: Settings,
     /// The policies and records of an edit.
     pub edit: Option<&'a Inputs>,
     /// The moment to judge for.
@@ -174,7 +176,7 @@ async fn check<S: Source, F: Fetch>(
     out: &mut dyn Write,
 ) -> Result<Done, Error> {
     let mut notes = Notes::default();
-    let worlds = worlds::read(source, &scope, Settings::default(), ask.edit, &mut notes).await?;
+    let worlds = worlds::read(source, &scope, ask.settings.clone(), ask.edit, &mut notes).await?;
     let mut excluded = vec![NEVER_ASKED.to_owned()];
     excluded.extend(ask.flags.excluded_namespace.iter().cloned());
     let wanted = Wanted {

@@ -33,7 +33,6 @@ const TO_COME: &[&str] = &[
     "kubeflow.org",
     "pipelines.kubeflow.org",
     "tekton.dev",
-    "trainer.kubeflow.org",
     "workload.codeflare.dev",
 ];
 

@@ -9,6 +9,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "../kinds/fixture.rs"]
+mod fixture;
 mod rig;
 mod webhook;
 
@@ -17,6 +19,7 @@ mod chart;
 mod children;
 mod coverage;
 mod index;
+mod kinds;
 mod messages;
 mod never_in_the_way;
 mod process;

@@ -100,7 +100,11 @@ pub fn own_kubeconfig(cluster: &ControlPlane) -> PathBuf {
 impl Rig {
     /// Starts everything and fills the catalogue.
     pub fn start(options: &Options) -> Self {
-        let cluster = control_plane(options);
+        Self::on(control_plane(options))
+    }
+
+    /// Installs the chart in a control plane, starts the server and fills the catalogue.
+    pub fn on(cluster: ControlPlane) -> Self {
         let (port, admin) = (free_port().unwrap(), free_port().unwrap());
         install(&cluster, port, &[]);
         let kubeconfig = own_kubeconfig(&cluster);

@@ -237,14 +237,30 @@ impl Fixture {
             earlier.insert(child.name.clone());
         }
         let made = self.children.iter().map(|child| &child.object);
-        let variants = self.variants.iter().flat_map(|it| &it.cluster);
-        for object in made.chain(&self.cluster).chain(variants) {
+        for object in made.chain(self.surroundings()) {
             let has = |field: &str| object[field].is_string();
             if !has("apiVersion") || !has("kind") || !object["metadata"].is_object() {
                 return Err(format!("no object: {object}"));
             }
         }
+        let mut things = BTreeSet::new();
+        for object in self.surroundings() {
+            let thing = format!(
+                "{} {} {}",
+                object["apiVersion"], object["kind"], object["metadata"]["name"]
+            );
+            if !things.insert(thing.clone()) {
+                return Err(format!("twice in the cluster: {thing}"));
+            }
+        }
         Ok(())
+    }
+
+    /// All that must exist first for one of its steps.
+    pub fn surroundings(&self) -> impl Iterator<Item = &Value> {
+        let variants = self.variants.iter().flat_map(|it| &it.cluster);
+        let updates = self.updates.iter().flat_map(|it| &it.cluster);
+        self.cluster.iter().chain(variants).chain(updates)
     }
 
     /// What it is a fixture of.

@@ -12,8 +12,8 @@ use crate::submission::{
 };
 use crate::text::Text;
 use crate::workload::leaf::List;
-use crate::workload::meta::{Meta, OwnerReference};
-use crate::workload::pod::{Container, EnvVar, PodSpec, PodTemplate, VISIBLE_DEVICES};
+use crate::workload::meta::{Keys, Meta, OwnerReference};
+use crate::workload::pod::{Container, Env, EnvVar, PodSpec, PodTemplate, Resources, VISIBLE_DEVICES};
 use crate::workload::{KnownKind, Scope};
 
 /// The submission being built, and what is at hand for it.
@@ -53,6 +53,9 @@ pub struct Drafted<'a> {
     /// What must be brought before the submission is complete.
     pub needs: Vec<Need>,
 }
+
+const LABELS: &str = "metadata.labels";
+const ANNOTATIONS: &str = "metadata.annotations";
 
 /// Objects inside objects, and references from what was referred to, lead at most this deep. Each step of references
 /// costs a round of look-ups, so this bounds them too.
@@ -149,14 +152,17 @@ impl<'a, 's> Draft<'a, 's> {
     }
 
     /// The object's own metadata.
-    pub fn object(&mut self, meta: Meta<'a>) {
+    pub fn object(&mut self, mut meta: Meta<'a>) {
         if self.depth > 0 {
             return self.template_meta(meta, self.root);
         }
-        self.meta_keys(meta.labels.ours, meta.annotations.ours, self.root);
+        let claims_of = |keys: &mut Keys<'a>| std::mem::take(&mut keys.claims);
+        let (labels, annotations) = (claims_of(&mut meta.labels), claims_of(&mut meta.annotations));
+        self.keys(meta.labels, Carrier::Label, LABELS, self.root);
+        self.keys(meta.annotations, Carrier::Annotation, ANNOTATIONS, self.root);
         let of = |carrier: Carrier| move |key| (carrier, key);
-        let labels = meta.labels.claims.into_iter().map(of(Carrier::Label));
-        let annotations = meta.annotations.claims.into_iter().map(of(Carrier::Annotation));
+        let labels = labels.into_iter().map(of(Carrier::Label));
+        let annotations = annotations.into_iter().map(of(Carrier::Annotation));
         let claims = labels.chain(annotations).collect();
         self.identity = Identity {
             name: meta.name,
@@ -169,22 +175,13 @@ impl<'a, 's> Draft<'a, 's> {
 
     /// The metadata of a template inside the object.
     pub fn template_meta(&mut self, meta: Meta<'a>, at: At) {
-        self.meta_keys(meta.labels.ours, meta.annotations.ours, at);
+        self.keys(meta.labels, Carrier::Label, LABELS, at);
+        self.keys(meta.annotations, Carrier::Annotation, ANNOTATIONS, at);
     }
 
-    fn meta_keys(
-        &mut self,
-        labels: Vec<(Text<'a>, Text<'a>)>,
-        annotations: Vec<(Text<'a>, Text<'a>)>,
-        at: At,
-    ) {
-        self.keys(labels, Carrier::Label, at, "metadata.labels");
-        self.keys(annotations, Carrier::Annotation, at, "metadata.annotations");
-    }
-
-    /// `datagate.dev/` keys of a map of labels or annotations.
-    pub fn keys(&mut self, keys: Vec<(Text<'a>, Text<'a>)>, carrier: Carrier, at: At, field: &'static str) {
-        for (full, value) in keys {
+    /// Labels or annotations that stand in a field below `at`.
+    pub fn keys(&mut self, keys: Keys<'a>, carrier: Carrier, field: &'static str, at: At) {
+        for (full, value) in keys.ours {
             let at = self.paths.push(at, Seg::Key(field, full.clone()));
             self.submission.keys.push(Key {
                 name: full,
@@ -201,9 +198,15 @@ impl<'a, 's> Draft<'a, 's> {
         self.submission.holds.push(yes);
     }
 
-    /// JSON that belongs to what runs, compared and never read.
+    /// JSON that belongs to what runs, compared and never read. What is absent is compared too, so that nothing can move
+    /// from one field to the next unseen.
     pub fn raw(&mut self, json: Option<&'a RawValue>) {
-        self.submission.raw.extend(json.map(RawValue::get));
+        self.submission.raw.push(json.map_or("", RawValue::get));
+    }
+
+    /// The same, of JSON that is text already.
+    pub fn raw_text(&mut self, json: Option<&'a str>) {
+        self.submission.raw.extend(json);
     }
 
     /// The object's `status`, for kinds whose users may write it. One in which nothing is set does not count.
@@ -403,14 +406,7 @@ impl<'a, 's> Draft<'a, 's> {
         if let Some(place) = self.submission.parents.get_mut(frame.0 as usize) {
             *place = at;
         }
-        let class = spec
-            .runtime_class_name
-            .as_ref()
-            .filter(|class| self.context.settings.is_accelerated_class(class));
-        if class.is_some() {
-            let at = self.field(at, "runtimeClassName");
-            self.submission.accelerator.get_or_insert(at);
-        } else if !spec.resource_claims.0.is_empty() {
+        if !self.runtime_class(spec.runtime_class_name.as_ref(), at) && !spec.resource_claims.0.is_empty() {
             let at = self.field(at, "resourceClaims");
             self.submission.accelerator.get_or_insert(at);
         }
@@ -471,6 +467,15 @@ impl<'a, 's> Draft<'a, 's> {
         visible
     }
 
+    /// The variables in `env` at a field. Returns whether one of them gives access to accelerators.
+    pub fn variables(&mut self, variables: Vec<EnvVar<'a>>, at: At) -> bool {
+        let mut visible_devices = false;
+        for (variable, i) in variables.into_iter().zip(0..) {
+            visible_devices |= self.variable(variable, at, Seg::Item("env", i));
+        }
+        visible_devices
+    }
+
     /// A container.
     pub fn container(
         &mut self,
@@ -481,30 +486,68 @@ impl<'a, 's> Draft<'a, 's> {
         runs: Runs,
         at: At,
     ) -> NodeId {
-        let asks = container.resources.is_some_and(|resources| {
-            let mut names = resources.limits.0.iter().chain(&resources.requests.0);
-            names.any(|name| self.context.settings.is_accelerator(name)) || !resources.claims.0.is_empty()
-        });
-        let mut visible_devices = false;
-        for (variable, i) in container.env.variables.into_iter().zip(0..) {
-            visible_devices |= self.variable(variable, at, Seg::Item("env", i));
-        }
+        let asks = self.asks(container.resources.as_ref());
+        let raw_env = container.env.raw;
+        let visible_devices = self.env(container.env, at);
         let run = Run {
             role,
             image: container.image,
             command: container.command.map(|list| list.0),
             args: container.args.map(|list| list.0),
+            rewritten: container.rewritten,
             accelerated: asks || visible_devices,
             raw: [container.env_from, container.volume_mounts, container.lifecycle]
                 .into_iter()
                 .flatten()
                 .map(RawValue::get)
-                .chain(container.env.raw)
+                .chain(raw_env)
                 .collect(),
         };
+        self.run(frame, container.name, run, after, runs, at)
+    }
+
+    /// Whether resources ask for an accelerator.
+    #[must_use]
+    pub fn asks(&self, resources: Option<&Resources<'a>>) -> bool {
+        resources.is_some_and(|resources| {
+            let mut names = resources.limits.0.iter().chain(&resources.requests.0);
+            names.any(|name| self.context.settings.is_accelerator(name)) || !resources.claims.0.is_empty()
+        })
+    }
+
+    /// The variables of a container: its keys, and whether they give access to accelerators.
+    pub fn env(&mut self, env: Env<'a>, at: At) -> bool {
+        self.variables(env.variables, at)
+    }
+
+    /// The runtime class of a pod: some give access to accelerators.
+    pub fn runtime_class(&mut self, class: Option<&Text<'a>>, at: At) -> bool {
+        let accelerated = class.is_some_and(|class| self.context.settings.is_accelerated_class(class));
+        if accelerated {
+            let at = self.field(at, "runtimeClassName");
+            self.submission.accelerator.get_or_insert(at);
+        }
+        accelerated
+    }
+
+    /// Something that is no container asks for accelerators.
+    pub fn accelerate(&mut self, at: At) {
+        self.submission.accelerator.get_or_insert(at);
+    }
+
+    /// A container that is not written as one of a pod.
+    pub fn run(
+        &mut self,
+        frame: FrameId,
+        name: Text<'a>,
+        run: Run<'a>,
+        after: OrderId,
+        runs: Runs,
+        at: At,
+    ) -> NodeId {
         self.node(Node {
             frame,
-            name: container.name,
+            name,
             what: What::Run(run),
             after,
             runs,
@@ -543,7 +586,9 @@ fn says_something(json: &str) -> bool {
             Value::Object(map) => map.values().any(set),
             Value::Array(list) => !list.is_empty(),
             Value::String(text) => !text.is_empty(),
-            Value::Bool(_) | Value::Number(_) => true,
+            Value::Bool(yes) => *yes,
+            // The first phase of a FlyteWorkflow is 0, and its clients write it.
+            Value::Number(number) => number.as_i64() != Some(0),
         }
     }
     serde_json::from_str(json).map_or(true, |value| set(&value))

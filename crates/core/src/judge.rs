@@ -1,30 +1,32 @@
 //! From a request to a verdict: what is governed, what an update changes, what a child continues; then `decide`.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::claim::{self, Claim};
-use crate::decide::{self, Subject, decide, governs};
+use crate::decide::{self, Subject, decide};
 use crate::decision::{Decision, Ground, Outcome, UsedData};
-use crate::declaration::{Declared, Invalid, Source};
-use crate::draft::{Context, Drafted, Identity};
+use crate::declaration::{Declared, Source};
+use crate::draft::{Context, Drafted};
 use crate::fetched::{Fetched, Need};
-use crate::finding::{Detail, Finding, Found, Unverified};
+use crate::finding::{Detail, Finding, Found};
 use crate::owner::{self, Owner};
 use crate::path::{At, Paths, Seg};
-use crate::reason::Reason;
 use crate::review::{Operation, Review};
 use crate::submission::{Opaque, Submission, Unseen};
 use crate::update::{self, Change};
-use crate::vocabulary::{Action, RunningWorkloads};
-use crate::workload::{Class, KnownKind, Object, ReadError, Scope, Takes};
+use crate::vocabulary::Action;
+use crate::workload::{KnownKind, Object, ReadError, Scope, Takes};
 use crate::world::{Namespace, PolicySlot, RecordSlot, World};
 
+mod family;
 mod namespace;
+mod scope;
 
+use self::family::{claims_more, forgive, tell_unverified};
 use self::namespace::{ceiling, default_keys, with_defaults};
+use self::scope::{governed_by, governing, known_version};
 
 /// What comes of a request.
 #[derive(Debug)]
@@ -252,13 +254,12 @@ impl<'a> Judge<'a> {
             .collect();
         // What was governed stays governed: an update cannot drop its keys and go its own way.
         let before = old.iter().map(|old| (kind, &old.submission));
-        let policies = match &claim {
-            // It could stand in for a step of any workload of the namespace.
-            Some(_) => place.slots.clone(),
-            None if unchanged => Vec::new(),
-            None => governed_by(&place.slots, family.iter().copied().chain(before)),
+        let policies = if unchanged {
+            Vec::new()
+        } else {
+            governed_by(&place.slots, family.iter().copied().chain(before))
         };
-        if policies.is_empty() {
+        if policies.is_empty() && claim.is_none() {
             return Ok(Decision {
                 ground: Ground::OutOfScope,
                 name,
@@ -295,7 +296,7 @@ impl<'a> Judge<'a> {
             ceiling,
             root: at,
         };
-        let mut found = if unchanged {
+        let mut found = if policies.is_empty() {
             Found::default()
         } else {
             decide(&subject, self.world, self.now)
@@ -317,15 +318,20 @@ impl<'a> Judge<'a> {
         if let Owner::Unverified { owner, why } = &owner {
             tell_unverified(owner, *why, &mut found.list);
         }
-        if let Some(claim) = &claim {
-            self.tell_forged(claim, &place.slots, &mut found);
-        }
+        let concerned = match &claim {
+            None => &policies,
+            // It could stand in for a step of any workload of the namespace, so every policy there is concerned.
+            Some(claim) => {
+                self.tell_forged(claim, &place.slots, &mut found);
+                &place.slots
+            }
+        };
         let ground = if contained.is_some() {
             Ground::Child
         } else {
             Ground::Judged
         };
-        let mut decision = self.conclude(found, &policies, &declared, &paths, ground);
+        let mut decision = self.conclude(found, concerned, &declared, &paths, ground);
         decision.name = name;
         Ok(decision)
     }
@@ -396,96 +402,4 @@ impl<'a> Judge<'a> {
             name: Box::default(),
         }
     }
-}
-
-/// Whether an object has a claim or an owner that it had not before.
-fn claims_more(identity: &Identity<'_>, old: Option<&Drafted<'_>>) -> bool {
-    old.is_none_or(|old| {
-        let had = &old.identity;
-        identity.claims.iter().any(|claim| !had.claims.contains(claim))
-            || identity
-                .owners
-                .iter()
-                .any(|owner| !had.owners.iter().any(|it| it.uid == owner.uid))
-    })
-}
-
-/// A version whose shape nobody has read may hold its templates anywhere, so nothing is guessed.
-fn known_version(kind: KnownKind, review: &Review<'_>) -> Result<(), ReadError> {
-    let version = review.kind.version.as_str();
-    if kind.version(version).is_some() {
-        return Ok(());
-    }
-    let (info, known) = (kind.info(), kind.info().versions.join(", "));
-    Err(ReadError {
-        field: "apiVersion".to_owned(),
-        what: format!("version {version} of {} is not read, only {known}", info.kind),
-    })
-}
-
-/// The policies that govern any of a family: the object, what it was, and its verified ancestors.
-fn governed_by<'p, 's, 'x: 's>(
-    slots: &[&'p Arc<PolicySlot>],
-    family: impl IntoIterator<Item = (KnownKind, &'s Submission<'x>)>,
-) -> Vec<&'p Arc<PolicySlot>> {
-    let attributes: Vec<(bool, bool, bool)> = family
-        .into_iter()
-        .filter(|(kind, it)| {
-            // A template runs nothing, and what is empty runs nothing either.
-            let inert = kind.info().class == Class::Template || it.is_empty() && !kind.info().trains();
-            !it.keys.is_empty() || !inert
-        })
-        .map(|(kind, it)| (kind.info().trains(), !it.keys.is_empty(), it.accelerated()))
-        .collect();
-    let governed = |slot: &&&Arc<PolicySlot>| {
-        attributes
-            .iter()
-            .any(|(trains, has_keys, accelerated)| governs(slot, *trains, *has_keys, *accelerated))
-    };
-    slots.iter().filter(governed).copied().collect()
-}
-
-fn governing(slots: &[&Arc<PolicySlot>]) -> Vec<Arc<PolicySlot>> {
-    slots.iter().map(|slot| Arc::clone(slot)).collect()
-}
-
-/// What the root itself would be refused for now is forgiven to its child, but never a pause that reaches running
-/// workloads.
-fn forgive(list: &mut Vec<Finding<At>>, of_root: &[Finding<At>]) {
-    fn key(it: &Finding<At>) -> (&str, Option<&str>, Option<&str>, Reason) {
-        (
-            &it.policy,
-            it.entry.as_deref(),
-            it.dataset.as_deref(),
-            it.reason(),
-        )
-    }
-    // Data that was left out was not judged, so nothing about it can be forgiven.
-    let unjudged = |it: &Finding<At>| {
-        matches!(
-            it.detail,
-            Detail::DeclarationInvalid(Invalid::TooManyJoined { .. })
-        )
-    };
-    let of_root: HashSet<_> = of_root.iter().map(key).collect();
-    list.retain(|it| {
-        let pauses = it.pause == Some(RunningWorkloads::BlockNewPods);
-        pauses || unjudged(it) || !of_root.contains(&key(it))
-    });
-}
-
-/// A child that could not be verified inherits nothing; where that is why nothing is declared, it is told.
-fn tell_unverified(owner: &str, why: Unverified, list: &mut Vec<Finding<At>>) {
-    let undeclared: Vec<Finding<At>> = list
-        .iter()
-        .filter(|it| it.reason() == Reason::DataUndeclared)
-        .cloned()
-        .collect();
-    list.extend(undeclared.into_iter().map(|finding| Finding {
-        detail: Detail::OwnerUnverified {
-            owner: owner.into(),
-            why,
-        },
-        ..finding
-    }));
 }

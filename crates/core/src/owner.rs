@@ -187,13 +187,16 @@ fn shown(owner: &OwnerReference<'_>) -> Box<str> {
 pub fn contains(root: &Submission<'_>, child: &Submission<'_>, rewrites: bool, settings: &Settings) -> bool {
     let same = |a: &Run<'_>, b: &Run<'_>| {
         let what = if rewrites {
-            fits(&b.image, &a.image)
+            fits(&b.image, &a.image) || resolves(&b.image, &a.image)
         } else {
-            a.image == b.image && a.command == b.command && a.args == b.args
+            a.image == b.image && (b.rewritten || a.command == b.command && a.args == b.args)
         };
-        // KubeRay waits for the head in init containers with the image of the main one.
-        let waits = rewrites && (a.role, b.role) == (Role::Init, Role::Main);
-        what && (a.role == b.role || waits) && (b.accelerated || !a.accelerated)
+        // An operator's sidecars become containers beside the others, or native sidecars, as it is installed; and KubeRay
+        // waits for the head in init containers with the image of the main one.
+        let beside = |role: Role| matches!(role, Role::Main | Role::Sidecar);
+        let waits = (a.role, b.role) == (Role::Init, Role::Main);
+        let role = a.role == b.role || rewrites && (waits || beside(a.role) && beside(b.role));
+        what && role && (b.accelerated || !a.accelerated)
     };
     let mut of_root: HashMap<&str, Vec<&Run<'_>>> = HashMap::new();
     for (id, run) in root.runs() {
@@ -221,6 +224,30 @@ pub fn contains(root: &Submission<'_>, child: &Submission<'_>, rewrites: bool, s
             let name = child.node(id).map_or("", |node| &node.name);
             known(run, name) || injected(run)
         })
+}
+
+/// Whether an image is another with its tag resolved to a digest and its registry written out, as Tekton does before it
+/// makes a pod: `python:3.12` and `index.docker.io/library/python@sha256:...`.
+fn resolves(template: &str, image: &str) -> bool {
+    let Some((repository, digest)) = image.split_once('@') else {
+        return false;
+    };
+    let (name, pinned) = match template.split_once('@') {
+        Some((name, pinned)) => (name, Some(pinned)),
+        None => (template, None),
+    };
+    // A tag follows the last slash; a colon before that is a port.
+    let name = match name.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        _ => name,
+    };
+    let written_out = match name.split_once('/') {
+        Some(("docker.io", rest)) => format!("index.docker.io/{rest}"),
+        Some((registry, _)) if registry.contains(['.', ':']) || registry == "localhost" => name.to_owned(),
+        Some(_) => format!("index.docker.io/{name}"),
+        None => format!("index.docker.io/library/{name}"),
+    };
+    pinned.is_none_or(|pinned| pinned == digest) && (fits(name, repository) || fits(&written_out, repository))
 }
 
 /// Whether a text is what becomes of a template once its placeholders (`{{...}}`, `${...}`, `$(...)`) are filled in.
@@ -252,7 +279,7 @@ fn fits(template: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::fits;
+    use super::{fits, resolves};
 
     #[test]
     fn placeholders_stand_for_any_text() {
@@ -271,6 +298,28 @@ mod tests {
             ("a{{x}}a", "a", false),
         ] {
             assert_eq!(fits(template, text), expected, "{template} {text}");
+        }
+    }
+
+    #[test]
+    fn tags_are_resolved_to_digests() {
+        for (template, image, expected) in [
+            ("r.example.com/a:1", "r.example.com/a@sha256:1", true),
+            ("r.example.com:5000/a", "r.example.com:5000/a@sha256:1", true),
+            ("r.example.com/a:1@sha256:1", "r.example.com/a@sha256:1", true),
+            ("r.example.com/a@sha256:1", "r.example.com/a@sha256:2", false),
+            ("python:3.12", "index.docker.io/library/python@sha256:1", true),
+            ("bitnami/git", "index.docker.io/bitnami/git@sha256:1", true),
+            (
+                "docker.io/bitnami/git:2",
+                "index.docker.io/bitnami/git@sha256:1",
+                true,
+            ),
+            ("r.example.com/a:$(params.tag)", "r.example.com/a@sha256:1", true),
+            ("r.example.com/a:1", "r.example.com/b@sha256:1", false),
+            ("r.example.com/a:1", "r.example.com/a:2", false),
+        ] {
+            assert_eq!(resolves(template, image), expected, "{template} {image}");
         }
     }
 }

@@ -52,6 +52,12 @@ impl Settings {
         "*/katib/tfevent-metrics-collector:*",
         "*/linkerd/proxy:*",
         "*/tektoncd/pipeline/cmd/*",
+        "*/tektoncd/pipeline/entrypoint-*",
+        "*/tektoncd/pipeline/nop-*",
+        "*/tektoncd/pipeline/sidecarlogresults-*",
+        "*/tektoncd/pipeline/workingdirinit-*",
+        // With this shell Tekton places the scripts of steps.
+        "cgr.dev/chainguard/busybox@*",
         "mpioperator/kubectl-delivery:*",
     ];
 

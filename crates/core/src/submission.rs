@@ -22,7 +22,7 @@ pub struct Submission<'a> {
     /// Every `datagate.dev/` key, unread.
     pub keys: Vec<Key<'a>>,
     /// The fields that may hold it back, in the order of the object, and whether they do.
-    pub holds: Vec<bool>,
+    pub holds: Holds,
     /// Where a whole pod, rather than one container, asks for accelerators.
     pub accelerator: Option<At>,
     /// Volumes and other raw text that belongs to what runs, compared but never read.
@@ -33,6 +33,53 @@ pub struct Submission<'a> {
     pub references: Vec<Text<'a>>,
     /// `status`, of a kind whose users may write it; absent if nothing is in it.
     pub status: Option<&'a str>,
+}
+
+/// Fields that may hold a workload back, in the order of the object: suspended, a count of 0, a scheduling gate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holds {
+    /// The first 64, a bit each; nearly always all of them, so that none of this is on the heap.
+    first: u64,
+    more: Vec<bool>,
+    count: usize,
+}
+
+impl Holds {
+    /// Adds a field, and whether it holds.
+    pub fn push(&mut self, holds: bool) {
+        match u32::try_from(self.count)
+            .ok()
+            .and_then(|at| 1_u64.checked_shl(at))
+        {
+            Some(bit) if holds => self.first |= bit,
+            Some(_) => {}
+            None => self.more.push(holds),
+        }
+        self.count = self.count.saturating_add(1);
+    }
+
+    /// How many fields there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is no such field.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Whether a field of the same object that held it holds it no longer.
+    #[must_use]
+    pub fn released_by(&self, now: &Self) -> bool {
+        self.first & !now.first != 0
+            || self
+                .more
+                .iter()
+                .zip(&now.more)
+                .any(|(before, now)| *before && !*now)
+    }
 }
 
 /// A frame.
@@ -84,6 +131,8 @@ pub struct Run<'a> {
     pub command: Option<Vec<Text<'a>>>,
     /// Its arguments; absent: the image's own.
     pub args: Option<Vec<Text<'a>>>,
+    /// Whether the operator writes its command and arguments when it makes the pod: what stands here is not what runs.
+    pub rewritten: bool,
     /// Whether it asks for an accelerator.
     pub accelerated: bool,
     /// Environment, volume mounts and hooks as raw JSON, compared but never read.
@@ -281,7 +330,7 @@ impl<'a> Submission<'a> {
 }
 
 impl Run<'_> {
-    /// Its command and arguments are unset or exactly those given.
+    /// Its command and arguments are unset or exactly those given, and nobody else writes them.
     #[must_use]
     pub fn runs_as(&self, command: Option<&[Box<str>]>, args: Option<&[Box<str>]>) -> bool {
         let unset = self.command.is_none() && self.args.is_none();
@@ -292,12 +341,34 @@ impl Run<'_> {
             }
             _ => false,
         };
-        unset || (same(self.command.as_deref(), command) && same(self.args.as_deref(), args))
+        !self.rewritten
+            && (unset || (same(self.command.as_deref(), command) && same(self.args.as_deref(), args)))
     }
 
     /// The digest in its image reference, as `sha256:...`.
     #[must_use]
     pub fn digest(&self) -> Option<&str> {
         self.image.split_once('@').map(|(_, digest)| digest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Holds;
+
+    #[test]
+    fn a_release_shows_at_any_place() {
+        for count in [1, 63, 64, 65, 200] {
+            for at in [0, count / 2, count - 1] {
+                let holds = |held: bool| {
+                    let mut holds = Holds::default();
+                    (0..count).for_each(|i| holds.push(held && i == at));
+                    holds
+                };
+                assert!(holds(true).released_by(&holds(false)), "{at} of {count}");
+                assert!(!holds(false).released_by(&holds(true)), "{at} of {count}");
+                assert!(!holds(true).released_by(&holds(true)), "{at} of {count}");
+            }
+        }
     }
 }

@@ -27,12 +27,7 @@ pub fn change<'a>(old: &Submission<'a>, new: &Submission<'a>) -> Change {
         return Change::Content;
     }
     // What is the same has the same fields that may hold it back.
-    let released = old
-        .holds
-        .iter()
-        .zip(&new.holds)
-        .any(|(before, now)| *before && !*now);
-    if released {
+    if old.holds.released_by(&new.holds) {
         Change::Release
     } else {
         Change::Nothing

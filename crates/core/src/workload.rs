@@ -12,14 +12,22 @@ use crate::path::{At, Paths};
 pub mod accounts;
 pub mod adoption;
 pub mod apps;
+pub mod appwrapper;
 pub mod batch;
+pub mod flyte;
 pub mod jobset;
+pub mod katib;
+pub mod kubeflow;
+pub mod kueue;
 pub mod leaf;
 pub mod lws;
 pub mod meta;
+pub mod notebook;
 pub mod pod;
 pub mod ray;
 pub mod spark;
+pub mod tekton;
+pub mod trainer;
 pub mod volcano;
 
 /// What is known of a kind besides how to read it. Most of it is what `Info::new` says; a kind names what differs.
@@ -242,6 +250,17 @@ kinds! {
     apps::StatefulSetKind as StatefulSet,
     apps::DaemonSetKind as DaemonSet,
     jobset::JobSetKind as JobSet,
+    kubeflow::PyTorchJobKind as PyTorchJob,
+    kubeflow::TFJobKind as TFJob,
+    kubeflow::XGBoostJobKind as XGBoostJob,
+    kubeflow::PaddleJobKind as PaddleJob,
+    kubeflow::JAXJobKind as JAXJob,
+    kubeflow::MPIJobKind as MPIJob,
+    notebook::NotebookKind as Notebook,
+    trainer::TrainJobKind as TrainJob,
+    trainer::TrainingRuntimeKind as TrainingRuntime,
+    trainer::ClusterTrainingRuntimeKind as ClusterTrainingRuntime,
+    trainer::OptimizationJobKind as OptimizationJob,
     ray::RayClusterKind as RayCluster,
     ray::RayJobKind as RayJob,
     ray::RayServiceKind as RayService,
@@ -257,6 +276,17 @@ kinds! {
     spark::SparkApplicationKind as SparkApplication,
     spark::ScheduledSparkApplicationKind as ScheduledSparkApplication,
     spark_connect::SparkConnectKind as SparkConnect,
+    tekton::TaskRunKind as TaskRun,
+    tekton::PipelineRunKind as PipelineRun,
+    tekton::TaskKind as TektonTask,
+    tekton::PipelineKind as TektonPipeline,
+    tekton::StepActionKind as StepAction,
+    appwrapper::AppWrapperKind as AppWrapper,
+    katib::ExperimentKind as Experiment,
+    katib::TrialKind as Trial,
+    kueue::WorkloadKind as Workload,
+    flyte::FlyteWorkflowKind as FlyteWorkflow,
+    flyte::TaskActionKind as TaskAction,
 }
 
 impl<'a> Object<'a> {
@@ -275,6 +305,7 @@ const EMBEDDERS: &[Edge] = &[
     Edge::of("kubeflow.org", "Trial", accounts::KATIB),
     // What it runs is encoded, so there is nothing that a child could continue.
     Edge::start_of("flyte.lyft.com", "FlyteWorkflow", accounts::FLYTE),
+    Edge::start_of("flyte.org", "TaskAction", accounts::FLYTE),
 ];
 
 impl KnownKind {

@@ -129,6 +129,7 @@ impl Cluster {
         };
         change(&mut flags);
         let ask = Ask {
+            settings: Settings::default(),
             flags,
             edit,
             at: "2026-01-01T00:00:00Z".parse().unwrap(),

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use axum::http::{HeaderValue, Method, Request};
+use datagate_core::fetched::Resource;
 use datagate_env::ControlPlane;
 use http_body_util::BodyExt as _;
 use kube::Client;
@@ -72,6 +73,14 @@ impl Api {
         api
     }
 
+    /// The same as another user who may do everything.
+    pub fn almighty(&self, user: &str) -> Self {
+        let mut api = self.impersonate(user);
+        api.headers
+            .push(("impersonate-group", "system:masters".to_owned()));
+        api
+    }
+
     pub fn create(&self, object: &Value) -> Answer {
         self.ask(Method::POST, &collection(object), JSON, object)
     }
@@ -108,6 +117,12 @@ impl Api {
 
     pub fn json_patch(&self, object: &Value, patch: &Value) -> Answer {
         self.ask(Method::PATCH, &path(object), JSON_PATCH, patch)
+    }
+
+    /// A JSON patch that is not stored.
+    pub fn dry_json_patch(&self, object: &Value, patch: &Value) -> Answer {
+        let path = format!("{}?dryRun=All", path(object));
+        self.ask(Method::PATCH, &path, JSON_PATCH, patch)
     }
 
     /// Server-side apply.
@@ -251,9 +266,11 @@ pub fn collection(object: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
     let root = if version.contains('/') { "/apis" } else { "/api" };
-    let plural = match kind.as_str() {
-        "DatasetPolicy" => "datasetpolicies".to_owned(),
-        _ => format!("{}s", kind.to_lowercase()),
+    let group = version.split_once('/').map_or("", |(group, _)| group);
+    let plural = match (Resource::find(group, &kind), kind.as_str()) {
+        (Some(known), _) => known.plural().to_owned(),
+        (None, "DatasetPolicy") => "datasetpolicies".to_owned(),
+        (None, _) => format!("{}s", kind.to_lowercase()),
     };
     match object["metadata"]["namespace"].as_str() {
         Some(namespace) => format!("{root}/{version}/namespaces/{namespace}/{plural}"),

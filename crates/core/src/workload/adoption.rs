@@ -69,7 +69,11 @@ pub const ADOPTIONS: &[Adoption] = &[
     },
     Adoption {
         operator: "Tekton",
-        children: &[("", "Pod"), ("tekton.dev", "TaskRun")],
+        children: &[
+            ("", "Pod"),
+            ("tekton.dev", "TaskRun"),
+            ("tekton.dev", "PipelineRun"),
+        ],
         keys: &[
             "tekton.dev/pipelineRun",
             "tekton.dev/pipelineTask",

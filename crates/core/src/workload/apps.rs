@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::accounts::{LWS, NOTEBOOKS};
+use super::accounts::{LWS, NOTEBOOKS, TEKTON};
 use super::leaf::Count;
 use super::meta::{Meta, null_is_default};
 use super::pod::PodTemplate;
@@ -65,6 +65,8 @@ replicated! {
             // The workers belong to the pod of their leader.
             Edge::of("", "Pod", LWS),
             Edge::of("kubeflow.org", "Notebook", NOTEBOOKS),
+            // The affinity assistant: it keeps the pods that share a volume on one node.
+            Edge::of("tekton.dev", "PipelineRun", TEKTON),
         ];
     /// `apps/v1` DaemonSet. It has no count.
     DaemonSetKind = "apps" "DaemonSet" "daemonsets", creators &[];

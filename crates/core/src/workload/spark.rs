@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::accounts::SPARK_OPERATOR;
 use super::leaf::{Count, Entries, List};
-use super::meta::{Meta, null_is_default};
+use super::meta::{Keys, Meta, null_is_default};
 use super::pod::{Container, Env, EnvVar, Extended, PodTemplate, Resources, VISIBLE_DEVICES};
 use super::{Edge, Info, Kind};
 use crate::draft::Draft;
@@ -112,9 +112,9 @@ struct Part<'a> {
     #[serde(borrow, default)]
     env_vars: Texts<'a>,
     #[serde(borrow, default)]
-    labels: Entries<'a, Text<'a>>,
+    labels: Keys<'a>,
     #[serde(borrow, default)]
-    annotations: Entries<'a, Text<'a>>,
+    annotations: Keys<'a>,
     #[serde(borrow, default)]
     init_containers: List<Container<'a>>,
     #[serde(borrow, default)]
@@ -169,12 +169,8 @@ impl<'a> Part<'a> {
     /// Spark 3 on (reference: Spark operator, submission and pod webhook); they are drafted all the same, and prove nothing.
     fn draft(self, place: &Place, main: Main<'a>, runs: Runs, d: &mut Draft<'a, '_>) {
         let at = place.at;
-        let ours = |entries: Entries<'a, Text<'a>>| {
-            let ours = |(key, _): &(Text<'a>, Text<'a>)| key.starts_with(crate::declaration::PREFIX);
-            entries.0.into_iter().filter(ours).collect()
-        };
-        d.keys(ours(self.labels), Carrier::Label, at, "labels");
-        d.keys(ours(self.annotations), Carrier::Annotation, at, "annotations");
+        d.keys(self.labels, Carrier::Label, "labels", at);
+        d.keys(self.annotations, Carrier::Annotation, "annotations", at);
         for raw in [
             self.env_secret_key_refs,
             self.java_options,
@@ -227,6 +223,7 @@ impl<'a> Part<'a> {
             env_from: self.env_from,
             volume_mounts: self.volume_mounts,
             lifecycle: self.lifecycle,
+            rewritten: false,
         };
         d.container(container, Role::Main, frame, after, Runs::Once, at);
         for (container, i) in self.sidecars.0.into_iter().zip(0..) {

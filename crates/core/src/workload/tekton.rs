@@ -1,0 +1,348 @@
+//! `tekton.dev` TaskRun and PipelineRun, and the Task, Pipeline and StepAction that they run.
+//!
+//! Steps of a task run one after another in one pod, although they stand among its `containers` (reference: Tekton's
+//! entrypoint). A task's run is known to its PipelineRun by name alone, whoever owns it (`getTaskRunFunc` in Tekton's
+//! PipelineRun controller), so a task shows no more than a word of what came before another task.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::accounts::TEKTON;
+use super::leaf::List;
+use super::meta::{Meta, null_is_default};
+use super::pod::{Env, Resources};
+use super::{Class, Edge, Info, Kind};
+use crate::draft::Draft;
+use crate::path::At;
+use crate::submission::{OrderId, Runs, Unseen};
+use crate::text::Text;
+
+mod pipeline;
+mod reference;
+mod task;
+
+use self::pipeline::PipelineSpec;
+use self::reference::{Library, Reference};
+use self::task::{ActionSpec, Asked, TaskSpec};
+
+const GROUP: &str = "tekton.dev";
+
+/// An object with a spec.
+#[derive(Debug, Deserialize)]
+#[serde(bound(deserialize = "S: Deserialize<'de> + Default"))]
+pub struct Of<'a, S> {
+    #[serde(borrow, default)]
+    metadata: Meta<'a>,
+    #[serde(default, deserialize_with = "null_is_default")]
+    spec: S,
+}
+
+/// The part of a pod template that a run sets for all steps.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PodExtras<'a> {
+    #[serde(borrow, default)]
+    env: Env<'a>,
+    #[serde(borrow, default)]
+    runtime_class_name: Option<Text<'a>>,
+}
+
+/// Resources that a run sets for one step or sidecar.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Override<'a> {
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    name: Text<'a>,
+    #[serde(borrow, default)]
+    compute_resources: Option<Resources<'a>>,
+    /// In v1beta1.
+    #[serde(borrow, default)]
+    resources: Option<Resources<'a>>,
+}
+
+impl<'a> Override<'a> {
+    /// The names of those that ask for an accelerator.
+    fn accelerated(list: List<Self>, d: &Draft<'a, '_>) -> impl Iterator<Item = Text<'a>> {
+        let asks = |it: &Self| d.asks(it.compute_resources.as_ref()) || d.asks(it.resources.as_ref());
+        let list: Vec<_> = list.0.into_iter().filter(asks).map(|it| it.name).collect();
+        list.into_iter()
+    }
+}
+
+/// A pod template of a run: its variables and runtime class; whether all steps have accelerators by it.
+fn pod_template<'a>(template: Option<&'a RawValue>, at: At, d: &mut Draft<'a, '_>) -> bool {
+    d.raw(template);
+    let Some(template) = template else { return false };
+    let Ok(extras) = serde_json::from_str::<Option<PodExtras<'a>>>(template.get()) else {
+        d.opaque("the pod template", Unseen::Unreadable, at);
+        return false;
+    };
+    let extras = extras.unwrap_or_default();
+    let class = d.runtime_class(extras.runtime_class_name.as_ref(), at);
+    d.env(extras.env, at) || class
+}
+
+/// `TaskRunSpec`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskRunSpec<'a> {
+    #[serde(borrow, default)]
+    task_ref: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    task_spec: Option<Box<TaskSpec<'a>>>,
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    status: Text<'a>,
+    #[serde(borrow, default)]
+    pod_template: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    step_specs: List<Override<'a>>,
+    #[serde(borrow, default)]
+    step_overrides: List<Override<'a>>,
+    #[serde(borrow, default)]
+    sidecar_specs: List<Override<'a>>,
+    #[serde(borrow, default)]
+    sidecar_overrides: List<Override<'a>>,
+    #[serde(borrow, default)]
+    compute_resources: Option<Resources<'a>>,
+    #[serde(borrow, default)]
+    params: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    workspaces: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    debug: Option<&'a RawValue>,
+}
+
+/// `tekton.dev` TaskRun.
+#[derive(Debug)]
+pub struct TaskRunKind;
+
+impl Kind for TaskRunKind {
+    const INFO: Info = Info {
+        rewrites: true,
+        creators: &[Edge::of(GROUP, "PipelineRun", TEKTON)],
+        refers_to: &[(GROUP, "Task"), (GROUP, "StepAction")],
+        ..Info::new(GROUP, "TaskRun", "taskruns", &["v1", "v1beta1"])
+    };
+    type Object<'a> = Of<'a, TaskRunSpec<'a>>;
+
+    fn draft<'a>(run: Of<'a, TaskRunSpec<'a>>, d: &mut Draft<'a, '_>) {
+        d.object(run.metadata);
+        let run = run.spec;
+        d.held(&*run.status == "TaskRunPending");
+        for json in [run.params, run.workspaces, run.debug] {
+            d.raw(json);
+        }
+        let at = d.field(d.root(), "spec");
+        let template = d.field(at, "podTemplate");
+        let all = pod_template(run.pod_template, template, d) || d.asks(run.compute_resources.as_ref());
+        let mut asked = Asked {
+            all,
+            // A person at a breakpoint may call a failed step a success.
+            debugged: run.debug.is_some_and(|debug| debug.get().contains("onFailure")),
+            ..Asked::default()
+        };
+        for list in [run.step_specs, run.step_overrides] {
+            asked.steps.extend(Override::accelerated(list, d));
+        }
+        for list in [run.sidecar_specs, run.sidecar_overrides] {
+            asked.sidecars.extend(Override::accelerated(list, d));
+        }
+        let mut library = Library::default();
+        let frame = match run.task_spec {
+            Some(spec) => {
+                let at = d.field(at, "taskSpec");
+                let frame = d.frame(at);
+                spec.draft(frame, at, &asked, &mut library, d);
+                Some(frame)
+            }
+            None => {
+                let at = d.field(at, "taskRef");
+                Reference::read(run.task_ref, at, d)
+                    .and_then(|reference| library.task(&reference, Some(&asked), at, d))
+            }
+        };
+        if let Some(frame) = frame {
+            d.call(d.base(), Text::default(), frame, OrderId(0), Runs::Once, at);
+        }
+    }
+}
+
+/// `PipelineRunSpec`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PipelineRunSpec<'a> {
+    #[serde(borrow, default)]
+    pipeline_ref: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pipeline_spec: Option<PipelineSpec<'a>>,
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    status: Text<'a>,
+    /// In v1beta1.
+    #[serde(borrow, default)]
+    pod_template: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    task_run_template: TaskRunTemplate<'a>,
+    #[serde(borrow, default)]
+    task_run_specs: List<OfTask<'a>>,
+    #[serde(borrow, default)]
+    params: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    workspaces: Option<&'a RawValue>,
+}
+
+/// `PipelineTaskRunTemplate`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TaskRunTemplate<'a> {
+    #[serde(borrow, default)]
+    pod_template: Option<&'a RawValue>,
+}
+
+/// `PipelineTaskRunSpec`: what a PipelineRun sets for one of the tasks.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OfTask<'a> {
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pipeline_task_name: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    metadata: Meta<'a>,
+    #[serde(borrow, default)]
+    pod_template: Option<&'a RawValue>,
+    /// In v1beta1.
+    #[serde(borrow, default)]
+    task_pod_template: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    step_specs: List<Override<'a>>,
+    #[serde(borrow, default)]
+    step_overrides: List<Override<'a>>,
+    #[serde(borrow, default)]
+    sidecar_specs: List<Override<'a>>,
+    #[serde(borrow, default)]
+    sidecar_overrides: List<Override<'a>>,
+    #[serde(borrow, default)]
+    compute_resources: Option<Resources<'a>>,
+}
+
+/// `tekton.dev` PipelineRun.
+#[derive(Debug)]
+pub struct PipelineRunKind;
+
+impl Kind for PipelineRunKind {
+    const INFO: Info = Info {
+        rewrites: true,
+        // Of a pipeline that is a task of another.
+        creators: &[Edge::of(GROUP, "PipelineRun", TEKTON)],
+        refers_to: &[(GROUP, "Pipeline"), (GROUP, "Task"), (GROUP, "StepAction")],
+        ..Info::new(GROUP, "PipelineRun", "pipelineruns", &["v1", "v1beta1"])
+    };
+    type Object<'a> = Of<'a, PipelineRunSpec<'a>>;
+
+    fn draft<'a>(run: Of<'a, PipelineRunSpec<'a>>, d: &mut Draft<'a, '_>) {
+        d.object(run.metadata);
+        let run = run.spec;
+        d.held(&*run.status == "PipelineRunPending");
+        d.raw(run.params);
+        d.raw(run.workspaces);
+        let at = d.field(d.root(), "spec");
+        let mut library = Library::default();
+        for (json, name) in [
+            (run.pod_template, "podTemplate"),
+            (run.task_run_template.pod_template, "taskRunTemplate.podTemplate"),
+        ] {
+            let template = d.field(at, name);
+            library.all_accelerated |= pod_template(json, template, d);
+        }
+        for (of, i) in run.task_run_specs.0.into_iter().zip(0..) {
+            let at = d.item(at, "taskRunSpecs", i);
+            d.template_meta(of.metadata, at);
+            let asked = library.asked.entry(of.pipeline_task_name).or_default();
+            asked.all |= d.asks(of.compute_resources.as_ref());
+            for (json, name) in [
+                (of.pod_template, "podTemplate"),
+                (of.task_pod_template, "taskPodTemplate"),
+            ] {
+                let template = d.field(at, name);
+                asked.all |= pod_template(json, template, d);
+            }
+            for list in [of.step_specs, of.step_overrides] {
+                asked.steps.extend(Override::accelerated(list, d));
+            }
+            for list in [of.sidecar_specs, of.sidecar_overrides] {
+                asked.sidecars.extend(Override::accelerated(list, d));
+            }
+        }
+        match run.pipeline_spec {
+            Some(spec) => {
+                let at = d.field(at, "pipelineSpec");
+                spec.draft(d.base(), at, &mut library, d);
+            }
+            None => {
+                let at = d.field(at, "pipelineRef");
+                let called = Reference::read(run.pipeline_ref, at, d)
+                    .and_then(|reference| library.pipeline(&reference, at, d));
+                if let Some(frame) = called {
+                    d.call(d.base(), Text::default(), frame, OrderId(0), Runs::Once, at);
+                }
+            }
+        }
+    }
+}
+
+/// `tekton.dev` Task.
+#[derive(Debug)]
+pub struct TaskKind;
+
+impl Kind for TaskKind {
+    const INFO: Info = Info {
+        class: Class::Template,
+        refers_to: &[(GROUP, "StepAction")],
+        ..Info::new(GROUP, "Task", "tasks", &["v1", "v1beta1"])
+    };
+    type Object<'a> = Of<'a, TaskSpec<'a>>;
+
+    fn draft<'a>(task: Of<'a, TaskSpec<'a>>, d: &mut Draft<'a, '_>) {
+        d.object(task.metadata);
+        let at = d.field(d.root(), "spec");
+        let frame = d.frame(at);
+        task.spec
+            .draft(frame, at, &Asked::default(), &mut Library::default(), d);
+        d.call(d.base(), Text::default(), frame, OrderId(0), Runs::Once, at);
+    }
+}
+
+/// `tekton.dev` Pipeline.
+#[derive(Debug)]
+pub struct PipelineKind;
+
+impl Kind for PipelineKind {
+    const INFO: Info = Info {
+        class: Class::Template,
+        refers_to: &[(GROUP, "Pipeline"), (GROUP, "Task"), (GROUP, "StepAction")],
+        ..Info::new(GROUP, "Pipeline", "pipelines", &["v1", "v1beta1"])
+    };
+    type Object<'a> = Of<'a, PipelineSpec<'a>>;
+
+    fn draft<'a>(pipeline: Of<'a, PipelineSpec<'a>>, d: &mut Draft<'a, '_>) {
+        d.object(pipeline.metadata);
+        let at = d.field(d.root(), "spec");
+        pipeline.spec.draft(d.base(), at, &mut Library::default(), d);
+    }
+}
+
+/// `tekton.dev` StepAction.
+#[derive(Debug)]
+pub struct StepActionKind;
+
+impl Kind for StepActionKind {
+    const INFO: Info = Info {
+        class: Class::Template,
+        ..Info::new(GROUP, "StepAction", "stepactions", &["v1beta1", "v1alpha1"])
+    };
+    type Object<'a> = Of<'a, ActionSpec<'a>>;
+
+    fn draft<'a>(action: Of<'a, ActionSpec<'a>>, d: &mut Draft<'a, '_>) {
+        d.object(action.metadata);
+        let at = d.field(d.root(), "spec");
+        action.spec.draft_alone(at, d);
+    }
+}
