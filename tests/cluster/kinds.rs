@@ -43,16 +43,37 @@ macro_rules! fixtures {
 }
 
 fixtures! {
+    command,
     cronjob,
     daemonset,
     deployment,
+    disaggregatedset,
+    hyperjob,
+    jaxjob,
     job,
+    jobflow,
     jobset,
+    jobtemplate,
+    leaderworkerset,
+    mpijob,
+    paddlejob,
     pod,
     podtemplate,
+    pytorchjob,
+    raycluster,
+    raycronjob,
+    rayjob,
+    rayservice,
     replicaset,
     replicationcontroller,
+    scheduledsparkapplication,
+    sparkapplication,
+    sparkconnect,
     statefulset,
+    tfjob,
+    volcanocronjob,
+    volcanojob,
+    xgboostjob,
 }
 
 #[test]
