@@ -43,11 +43,15 @@ macro_rules! fixtures {
 }
 
 fixtures! {
+    appwrapper,
+    clustertrainingruntime,
     command,
     cronjob,
     daemonset,
     deployment,
     disaggregatedset,
+    experiment,
+    flyteworkflow,
     hyperjob,
     jaxjob,
     job,
@@ -56,7 +60,11 @@ fixtures! {
     jobtemplate,
     leaderworkerset,
     mpijob,
+    notebook,
+    optimizationjob,
     paddlejob,
+    pipeline,
+    pipelinerun,
     pod,
     podtemplate,
     pytorchjob,
@@ -70,9 +78,15 @@ fixtures! {
     sparkapplication,
     sparkconnect,
     statefulset,
+    task,
+    taskrun,
     tfjob,
+    trainingruntime,
+    trainjob,
+    trial,
     volcanocronjob,
     volcanojob,
+    workload,
     xgboostjob,
 }
 
@@ -316,7 +330,7 @@ impl<'a> Course<'a> {
             };
             let what = format!("child {}", child.name);
             self.create(&format!("{what}, forged"), &self.person, &new, &child.forged);
-            let operator = self.rig.api.almighty(&child.user);
+            let operator = self.rig.api.almighty(&fixture::user(&child.user, namespace));
             if child.findings.is_empty() {
                 let answer = operator.create(&new);
                 assert_eq!(answer.findings(), [""; 0], "{what}: {answer:#?}");
@@ -382,7 +396,8 @@ impl<'a> Course<'a> {
             if update.policy.unwrap_or(self.fixture.policy) != strictness {
                 continue;
             }
-            let api = self.rig.api.almighty(&update.user);
+            let namespace = stored["metadata"]["namespace"].as_str().unwrap_or_default();
+            let api = self.rig.api.almighty(&fixture::user(&update.user, namespace));
             let (what, patch) = (format!("update {}", update.name), json!(update.patch));
             if update.findings.is_empty() {
                 let answer = api.dry_json_patch(stored, &patch);

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
+use crate::render::shown;
 use crate::text::Text;
 
 /// A field of a submission. `Copy`, so that findings can carry it for nothing.
@@ -86,10 +87,10 @@ impl fmt::Display for Segment<'_, '_> {
         let dot = self.separator;
         match self.seg {
             Seg::Object => Ok(()),
-            Seg::Inside(kind, name) => write!(f, "{kind}/{name}"),
+            Seg::Inside(kind, name) => write!(f, "{kind}/{}", shown(name)),
             Seg::Field(name) => write!(f, "{dot}{name}"),
             Seg::Item(name, index) => write!(f, "{dot}{name}[{index}]"),
-            Seg::Key(name, key) => write!(f, "{dot}{name}[{key}]"),
+            Seg::Key(name, key) => write!(f, "{dot}{name}[{}]", shown(key)),
         }
     }
 }
@@ -109,6 +110,8 @@ mod tests {
         );
         assert_eq!(paths.text(container), "spec.template.spec.initContainers[2]");
         assert_eq!(paths.text(key), "metadata.annotations[datagate.dev/datasets]");
+        let theirs = paths.push(Paths::ROOT, Seg::Key("tasks", "a \"b\"\n".into()));
+        assert_eq!(paths.text(theirs), "tasks[a 'b'?]", "keys may be anybody's text");
         let other = paths.push(Paths::ROOT, Seg::Inside("Namespace", "ml".into()));
         let field = paths.push(other, Seg::Field("metadata"));
         assert_eq!(paths.text(field), "Namespace/ml metadata");

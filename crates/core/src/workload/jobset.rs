@@ -105,6 +105,9 @@ impl<'a> JobSetSpec<'a> {
     }
 }
 
+/// What shows that a step comes before training, in a JobSet and in what becomes one.
+pub(super) const PROOF: &str = "an init container of the pod, without `restartPolicy: Always`, or a replicated Job that training awaits with `dependsOn` and `status: Complete`, directly or through others";
+
 /// `jobset.x-k8s.io` JobSet.
 #[derive(Debug)]
 pub struct JobSetKind;
@@ -121,6 +124,11 @@ pub struct JobSet<'a> {
 impl Kind for JobSetKind {
     const INFO: Info = Info {
         creators: &[Edge::of("trainer.kubeflow.org", "TrainJob", TRAINER)],
+        proof: PROOF,
+        limits: &[
+            "`status: Ready`, `startupPolicy`, a count of 0 and a `successPolicy` of a Job's template prove nothing: what waits starts before all of the Job has succeeded, or even if it failed.",
+            "After a suspension what had succeeded is not run again, so training may resume on an older result of the filter; the data is judged again then.",
+        ],
         ..Info::new("jobset.x-k8s.io", "JobSet", "jobsets", &["v1alpha2"])
     };
     type Object<'a> = JobSet<'a>;

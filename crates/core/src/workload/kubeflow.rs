@@ -56,7 +56,7 @@ fn draft<'a>(policy: &RunPolicy<'a>, replicas: Replicas<'a>, field: &'static str
 /// Declares a kind with replica types.
 macro_rules! replicated {
     ($($(#[$doc:meta])* $kind:ident, $object:ident, $spec:ident =
-        $name:literal $plural:literal $versions:expr, $field:literal $(, $prepare:expr)?;)+) => {$(
+        $name:literal $plural:literal $versions:expr, $field:literal, limits $limits:expr $(, $prepare:expr)?;)+) => {$(
         $(#[$doc])*
         #[derive(Debug)]
         pub struct $kind;
@@ -86,6 +86,8 @@ macro_rules! replicated {
         impl Kind for $kind {
             const INFO: Info = Info {
                 class: Class::Trains,
+                proof: "an init container, without `restartPolicy: Always`, in the template of every replica type: none waits for another",
+                limits: $limits,
                 ..Info::new("kubeflow.org", $name, $plural, $versions)
             };
             type Object<'a> = $object<'a>;
@@ -104,17 +106,20 @@ macro_rules! replicated {
 replicated! {
     /// `kubeflow.org` PyTorchJob.
     PyTorchJobKind, PyTorchJob, PyTorchSpec = "PyTorchJob" "pytorchjobs" &["v1"], "pytorchReplicaSpecs",
+        limits &["Where there is a master, the operator adds an init container `init-pytorch` to the workers. It is known with the image `alpine:3.10`; with another, a worker's pod is judged by itself unless the platform lists that image."],
         wait_for_master;
     /// `kubeflow.org` TFJob.
-    TFJobKind, TFJob, TFSpec = "TFJob" "tfjobs" &["v1"], "tfReplicaSpecs";
+    TFJobKind, TFJob, TFSpec = "TFJob" "tfjobs" &["v1"], "tfReplicaSpecs", limits &[];
     /// `kubeflow.org` XGBoostJob.
-    XGBoostJobKind, XGBoostJob, XGBoostSpec = "XGBoostJob" "xgboostjobs" &["v1"], "xgbReplicaSpecs";
+    XGBoostJobKind, XGBoostJob, XGBoostSpec = "XGBoostJob" "xgboostjobs" &["v1"], "xgbReplicaSpecs", limits &[];
     /// `kubeflow.org` PaddleJob.
-    PaddleJobKind, PaddleJob, PaddleSpec = "PaddleJob" "paddlejobs" &["v1"], "paddleReplicaSpecs";
+    PaddleJobKind, PaddleJob, PaddleSpec = "PaddleJob" "paddlejobs" &["v1"], "paddleReplicaSpecs", limits &[];
     /// `kubeflow.org` JAXJob.
-    JAXJobKind, JAXJob, JAXSpec = "JAXJob" "jaxjobs" &["v1"], "jaxReplicaSpecs";
+    JAXJobKind, JAXJob, JAXSpec = "JAXJob" "jaxjobs" &["v1"], "jaxReplicaSpecs", limits &[];
     /// `kubeflow.org` MPIJob. The launcher is a Job in v2beta1 and a pod in v1; the workers are pods.
-    MPIJobKind, MPIJob, MPISpec = "MPIJob" "mpijobs" &["v2beta1", "v1"], "mpiReplicaSpecs", listen;
+    MPIJobKind, MPIJob, MPISpec = "MPIJob" "mpijobs" &["v2beta1", "v1"], "mpiReplicaSpecs",
+        limits &["The launcher needs the step too: it may start before the workers do, and `launcherCreationPolicy` waits for readiness only."],
+        listen;
 }
 
 fn of_type<'r, 'a>(

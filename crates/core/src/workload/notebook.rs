@@ -32,12 +32,15 @@ pub struct NotebookSpec<'a> {
 }
 
 impl Kind for NotebookKind {
-    const INFO: Info = Info::new(
-        "kubeflow.org",
-        "Notebook",
-        "notebooks",
-        &["v1", "v1beta1", "v1alpha1"],
-    );
+    const INFO: Info = Info {
+        limits: &["What is typed into a notebook is not seen."],
+        ..Info::new(
+            "kubeflow.org",
+            "Notebook",
+            "notebooks",
+            &["v1", "v1beta1", "v1alpha1"],
+        )
+    };
     type Object<'a> = Notebook<'a>;
 
     fn draft<'a>(notebook: Notebook<'a>, d: &mut Draft<'a, '_>) {

@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::accounts::TRAINER;
-use super::jobset::JobSetSpec;
+use super::jobset::{JobSetSpec, PROOF};
 use super::leaf::{Count, List, Verbatim};
 use super::meta::{Keys, Meta, null_is_default};
 use super::pod::{Env, Resources};
@@ -300,6 +300,7 @@ pub struct TrainingRuntimeKind;
 impl Kind for TrainingRuntimeKind {
     const INFO: Info = Info {
         class: Class::Template,
+        proof: PROOF,
         ..Info::new(GROUP, "TrainingRuntime", "trainingruntimes", &["v1alpha1"])
     };
     type Object<'a> = Runtime<'a>;
@@ -317,6 +318,7 @@ impl Kind for ClusterTrainingRuntimeKind {
     const INFO: Info = Info {
         class: Class::Template,
         scope: Scope::Cluster,
+        proof: PROOF,
         ..Info::new(
             GROUP,
             "ClusterTrainingRuntime",
@@ -351,6 +353,13 @@ impl Kind for TrainJobKind {
         class: Class::Trains,
         creators: &[Edge::of(GROUP, "OptimizationJob", TRAINER)],
         refers_to: REFERS_TO,
+        proof: PROOF,
+        limits: &[
+            "A TrainJob cannot add a container: the filter belongs into its runtime. A download by the initializer is no filter.",
+            "Since v2.3 the Trainer keeps a runtime as it was when the TrainJob came. What it makes of it is compared with the runtime as it is now and judged by itself where it differs.",
+            "A patch of a Job or a container that the runtime has not is refused, as the Trainer does.",
+            "Patched init containers run in the order of the patch.",
+        ],
         ..Info::new(GROUP, "TrainJob", "trainjobs", &["v1alpha1"])
     };
     type Object<'a> = TrainJob<'a>;
@@ -391,6 +400,7 @@ impl Kind for OptimizationJobKind {
         // The parameters of a trial become arguments.
         rewrites: true,
         refers_to: REFERS_TO,
+        proof: PROOF,
         ..Info::new(GROUP, "OptimizationJob", "optimizationjobs", &["v1alpha1"])
     };
     type Object<'a> = OptimizationJob<'a>;
