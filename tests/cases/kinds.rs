@@ -29,14 +29,13 @@ const NAMESPACE: &str = "ml";
 const TO_COME: &[&str] = &[
     "argoproj.io",
     "batch.volcano.sh",
+    "bus.volcano.sh",
     "flow.volcano.sh",
-    "kubeflow.org",
     "leaderworkerset.x-k8s.io",
     "disaggregatedset.x-k8s.io",
     "pipelines.kubeflow.org",
     "ray.io",
     "sparkoperator.k8s.io",
-    "trainer.kubeflow.org",
     "training.volcano.sh",
 ];
 

@@ -11,6 +11,8 @@
 )]
 
 mod accelerators;
+mod adoption;
+mod custom;
 mod declarations;
 mod edits;
 mod governance;

@@ -44,24 +44,35 @@ macro_rules! fixtures {
 
 fixtures! {
     appwrapper,
+    clustertrainingruntime,
     cronjob,
     daemonset,
     deployment,
     experiment,
     flyteworkflow,
+    jaxjob,
     job,
     jobset,
+    mpijob,
+    notebook,
+    optimizationjob,
+    paddlejob,
     pipeline,
     pipelinerun,
     pod,
     podtemplate,
+    pytorchjob,
     replicaset,
     replicationcontroller,
     statefulset,
     task,
     taskrun,
+    tfjob,
+    trainingruntime,
+    trainjob,
     trial,
     workload,
+    xgboostjob,
 }
 
 #[test]
@@ -142,6 +153,20 @@ pub fn policy(strictness: Strictness, namespace: &str) -> Value {
     policy["metadata"]["name"] = json!(namespace);
     policy["spec"]["namespaceSelector"] = json!({"matchLabels": {"kubernetes.io/metadata.name": namespace}});
     policy
+}
+
+/// Refused for exactly that, in whatever order.
+#[track_caller]
+pub fn refused(what: &str, answer: &Answer, code: u16, findings: &[String]) {
+    let found = answer.findings();
+    assert_eq!(
+        sorted(found.clone()),
+        sorted(findings.to_vec()),
+        "{what}: left is what came of it, right is what should have\n{}",
+        answer.text()
+    );
+    let found: Vec<&str> = found.iter().map(String::as_str).collect();
+    answer.refused(code, &found);
 }
 
 /// A fixture on its way through the API server.
@@ -245,7 +270,7 @@ impl<'a> Course<'a> {
         policy["spec"]["pauses"][0]["match"]["regions"] = json!(["EEA", "US"]);
         enforce(self.rig, policy, &namespace);
         let object = placed(&fixture.object, &namespace);
-        self.refused(
+        refused(
             "paused",
             &self.person.create(&object),
             422,
@@ -254,7 +279,7 @@ impl<'a> Course<'a> {
         for (release, held) in fixture.releases.iter().zip(&held) {
             let answer = self.person.json_patch(held, &json!(release.release));
             let what = format!("release {}", release.name);
-            self.refused(&what, &answer, 403, &fixture.region_paused());
+            refused(&what, &answer, 403, &fixture.region_paused());
             self.unchanged(&what, held);
         }
         let patch = json!({"metadata": {"finalizers": null}});
@@ -271,7 +296,7 @@ impl<'a> Course<'a> {
         let object = placed(&fixture.object, namespace);
         if fixture.cluster.iter().all(|it| paused(it) == *it) {
             let answer = self.person.create(&paused(&object));
-            self.refused("paused", &answer, 422, &fixture.region_paused());
+            refused("paused", &answer, 422, &fixture.region_paused());
         }
         self.variants(fixture.policy, &object);
         let stored = self.person.create(&object).admitted();
@@ -363,7 +388,7 @@ impl<'a> Course<'a> {
                 assert_eq!(answer.findings(), [""; 0], "{what}: {answer:#?}");
                 answer.admitted();
             } else {
-                self.refused(&what, &api.json_patch(stored, &patch), 403, &update.findings);
+                refused(&what, &api.json_patch(stored, &patch), 403, &update.findings);
             }
             self.unchanged(&what, stored);
         }
@@ -377,22 +402,8 @@ impl<'a> Course<'a> {
             assert_eq!(answer.findings(), [""; 0], "{what}: {answer:#?}");
             answer.admitted();
         } else {
-            self.refused(what, &api.create(object), 422, findings);
+            refused(what, &api.create(object), 422, findings);
         }
-    }
-
-    /// Refused for exactly that, in whatever order.
-    #[track_caller]
-    fn refused(&self, what: &str, answer: &Answer, code: u16, findings: &[String]) {
-        let found = answer.findings();
-        assert_eq!(
-            sorted(found.clone()),
-            sorted(findings.to_vec()),
-            "{what}: left is what came of it, right is what the fixture says\n{}",
-            answer.text()
-        );
-        let found: Vec<&str> = found.iter().map(String::as_str).collect();
-        answer.refused(code, &found);
     }
 
     #[track_caller]

@@ -28,12 +28,11 @@ oldObject == null
 {{- end }}
 || object.metadata.?labels != oldObject.metadata.?labels
 || object.metadata.?annotations != oldObject.metadata.?annotations
-{{- range .kinds.adoption }}
-{{- range .owners }}
-|| object.metadata.?ownerReferences.orValue([]).exists(r, r.apiVersion.contains({{ squote . }})
-  && !oldObject.metadata.?ownerReferences.orValue([]).exists(s, s.uid == r.uid))
-{{- end }}
-{{- end }}
+{{- /* Compared as a whole first: some hundred owners, each looked for among the old ones, cost more than is allowed. */}}
+|| object.metadata.?ownerReferences != oldObject.metadata.?ownerReferences
+  && object.metadata.?ownerReferences.orValue([]).exists(r, (
+{{- range $i, $it := .kinds.adoption }}{{ range $j, $owner := $it.owners }}{{ if or $i $j }} || {{ end }}r.apiVersion.contains({{ squote $owner }}){{ end }}{{ end -}}
+  ) && !oldObject.metadata.?ownerReferences.orValue([]).exists(s, s.uid == r.uid))
 {{- $values := .values }}
 {{- range .kinds.statuses }}
 || (request.resource.group == {{ squote .apiGroup }} && request.resource.resource == {{ squote .resource }}

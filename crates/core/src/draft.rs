@@ -11,8 +11,9 @@ use crate::submission::{
     What,
 };
 use crate::text::Text;
-use crate::workload::meta::{Meta, OwnerReference};
-use crate::workload::pod::{Container, Env, PodSpec, PodTemplate, Resources, VISIBLE_DEVICES};
+use crate::workload::leaf::List;
+use crate::workload::meta::{Keys, Meta, OwnerReference};
+use crate::workload::pod::{Container, Env, EnvVar, PodSpec, PodTemplate, Resources, VISIBLE_DEVICES};
 use crate::workload::{KnownKind, Scope};
 
 /// The submission being built, and what is at hand for it.
@@ -52,6 +53,9 @@ pub struct Drafted<'a> {
     /// What must be brought before the submission is complete.
     pub needs: Vec<Need>,
 }
+
+const LABELS: &str = "metadata.labels";
+const ANNOTATIONS: &str = "metadata.annotations";
 
 /// Objects inside objects, and references from what was referred to, lead at most this deep. Each step of references
 /// costs a round of look-ups, so this bounds them too.
@@ -148,15 +152,17 @@ impl<'a, 's> Draft<'a, 's> {
     }
 
     /// The object's own metadata.
-    pub fn object(&mut self, meta: Meta<'a>) {
+    pub fn object(&mut self, mut meta: Meta<'a>) {
         if self.depth > 0 {
             return self.template_meta(meta, self.root);
         }
-        self.keys(meta.labels.ours, Carrier::Label, self.root);
-        self.keys(meta.annotations.ours, Carrier::Annotation, self.root);
+        let claims_of = |keys: &mut Keys<'a>| std::mem::take(&mut keys.claims);
+        let (labels, annotations) = (claims_of(&mut meta.labels), claims_of(&mut meta.annotations));
+        self.keys(meta.labels, Carrier::Label, LABELS, self.root);
+        self.keys(meta.annotations, Carrier::Annotation, ANNOTATIONS, self.root);
         let of = |carrier: Carrier| move |key| (carrier, key);
-        let labels = meta.labels.claims.into_iter().map(of(Carrier::Label));
-        let annotations = meta.annotations.claims.into_iter().map(of(Carrier::Annotation));
+        let labels = labels.into_iter().map(of(Carrier::Label));
+        let annotations = annotations.into_iter().map(of(Carrier::Annotation));
         let claims = labels.chain(annotations).collect();
         self.identity = Identity {
             name: meta.name,
@@ -169,17 +175,13 @@ impl<'a, 's> Draft<'a, 's> {
 
     /// The metadata of a template inside the object.
     pub fn template_meta(&mut self, meta: Meta<'a>, at: At) {
-        self.keys(meta.labels.ours, Carrier::Label, at);
-        self.keys(meta.annotations.ours, Carrier::Annotation, at);
+        self.keys(meta.labels, Carrier::Label, LABELS, at);
+        self.keys(meta.annotations, Carrier::Annotation, ANNOTATIONS, at);
     }
 
-    fn keys(&mut self, keys: Vec<(Text<'a>, Text<'a>)>, carrier: Carrier, at: At) {
-        let field = if carrier == Carrier::Label {
-            "metadata.labels"
-        } else {
-            "metadata.annotations"
-        };
-        for (full, value) in keys {
+    /// Labels or annotations that stand in a field below `at`.
+    pub fn keys(&mut self, keys: Keys<'a>, carrier: Carrier, field: &'static str, at: At) {
+        for (full, value) in keys.ours {
             let at = self.paths.push(at, Seg::Key(field, full.clone()));
             self.submission.keys.push(Key {
                 name: full,
@@ -196,9 +198,10 @@ impl<'a, 's> Draft<'a, 's> {
         self.submission.holds.push(yes);
     }
 
-    /// JSON that belongs to what runs, compared and never read.
+    /// JSON that belongs to what runs, compared and never read. What is absent is compared too, so that nothing can move
+    /// from one field to the next unseen.
     pub fn raw(&mut self, json: Option<&'a RawValue>) {
-        self.submission.raw.extend(json.map(RawValue::get));
+        self.submission.raw.push(json.map_or("", RawValue::get));
     }
 
     /// The same, of JSON that is text already.
@@ -354,6 +357,14 @@ impl<'a, 's> Draft<'a, 's> {
         NodeId(u32::try_from(self.submission.nodes.len().saturating_sub(1)).unwrap_or(u32::MAX))
     }
 
+    /// Lets a node start after an order that was not known yet when it was drafted, because it waits for nodes that
+    /// come later in the object.
+    pub fn starts_after(&mut self, node: NodeId, after: OrderId) {
+        if let Some(node) = self.submission.nodes.get_mut(node.0 as usize) {
+            node.after = after;
+        }
+    }
+
     /// A call of a frame from frame `from`.
     pub fn call(
         &mut self,
@@ -389,8 +400,9 @@ impl<'a, 's> Draft<'a, 's> {
         frame
     }
 
-    /// The containers of a pod in their order: init containers one after another, then all the others at once.
-    pub fn containers(&mut self, spec: PodSpec<'a>, frame: FrameId, at: At) {
+    /// The containers of a pod in their order: init containers one after another, then all the others at once. Returns
+    /// after what those others start.
+    pub fn containers(&mut self, spec: PodSpec<'a>, frame: FrameId, at: At) -> OrderId {
         if let Some(place) = self.submission.parents.get_mut(frame.0 as usize) {
             *place = at;
         }
@@ -399,21 +411,7 @@ impl<'a, 's> Draft<'a, 's> {
             self.submission.accelerator.get_or_insert(at);
         }
         self.submission.raw.extend(spec.volumes.map(RawValue::get));
-        let mut after = OrderId(0);
-        for (container, i) in spec.init_containers.0.into_iter().zip(0..) {
-            let at = self.item(at, "initContainers", i);
-            let keeps_running = !matches!(
-                container.restart_policy.as_deref(),
-                None | Some("Never" | "OnFailure")
-            );
-            if keeps_running {
-                let runs = Runs::Maybe(Void::Sidecar);
-                self.container(container, Role::Sidecar, frame, after, runs, at);
-            } else {
-                let id = self.container(container, Role::Init, frame, after, Runs::Once, at);
-                after = self.order(Order::Done(id));
-            }
-        }
+        let after = self.init_containers(spec.init_containers, frame, at);
         for (container, i) in spec.containers.0.into_iter().zip(0..) {
             let at = self.item(at, "containers", i);
             self.container(container, Role::Main, frame, after, Runs::Once, at);
@@ -430,9 +428,55 @@ impl<'a, 's> Draft<'a, 's> {
                 at,
             );
         }
+        after
     }
 
-    /// A container of a pod.
+    /// Init containers one after another. Returns the order after the last.
+    pub fn init_containers(&mut self, list: List<Container<'a>>, frame: FrameId, at: At) -> OrderId {
+        let mut after = OrderId(0);
+        for (container, i) in list.0.into_iter().zip(0..) {
+            let at = self.item(at, "initContainers", i);
+            let keeps_running = !matches!(
+                container.restart_policy.as_deref(),
+                None | Some("Never" | "OnFailure")
+            );
+            if keeps_running {
+                let runs = Runs::Maybe(Void::Sidecar);
+                self.container(container, Role::Sidecar, frame, after, runs, at);
+            } else {
+                let id = self.container(container, Role::Init, frame, after, Runs::Once, at);
+                after = self.order(Order::Done(id));
+            }
+        }
+        after
+    }
+
+    /// An environment variable, which may stand for a key. Returns whether it gives access to accelerators.
+    pub fn variable(&mut self, variable: EnvVar<'a>, at: At) -> bool {
+        let visible = variable.name.as_str() == VISIBLE_DEVICES;
+        if let Some(name) = crate::declaration::env_key(&variable.name) {
+            let key = Key {
+                name,
+                value: variable.value,
+                carrier: Carrier::Env,
+                at,
+            };
+            self.submission.keys.push(key);
+        }
+        visible
+    }
+
+    /// The variables in `env` at a field. Returns whether one of them gives access to accelerators.
+    pub fn variables(&mut self, variables: Vec<EnvVar<'a>>, at: At) -> bool {
+        let mut visible_devices = false;
+        for (variable, i) in variables.into_iter().zip(0..) {
+            let item = self.item(at, "env", i);
+            visible_devices |= self.variable(variable, item);
+        }
+        visible_devices
+    }
+
+    /// A container.
     pub fn container(
         &mut self,
         container: Container<'a>,
@@ -450,6 +494,7 @@ impl<'a, 's> Draft<'a, 's> {
             image: container.image,
             command: container.command.map(|list| list.0),
             args: container.args.map(|list| list.0),
+            rewritten: container.rewritten,
             accelerated: asks || visible_devices,
             raw: [container.env_from, container.volume_mounts, container.lifecycle]
                 .into_iter()
@@ -472,21 +517,7 @@ impl<'a, 's> Draft<'a, 's> {
 
     /// The variables of a container: its keys, and whether they give access to accelerators.
     pub fn env(&mut self, env: Env<'a>, at: At) -> bool {
-        let mut visible_devices = false;
-        for (variable, i) in env.variables.into_iter().zip(0..) {
-            visible_devices |= variable.name.as_str() == VISIBLE_DEVICES;
-            if let Some(name) = crate::declaration::env_key(&variable.name) {
-                let item = self.item(at, "env", i);
-                let key = Key {
-                    name,
-                    value: variable.value,
-                    carrier: Carrier::Env,
-                    at: item,
-                };
-                self.submission.keys.push(key);
-            }
-        }
-        visible_devices
+        self.variables(env.variables, at)
     }
 
     /// The runtime class of a pod: some give access to accelerators.

@@ -189,11 +189,13 @@ pub fn contains(root: &Submission<'_>, child: &Submission<'_>, rewrites: bool, s
         let what = if rewrites {
             fits(&b.image, &a.image) || resolves(&b.image, &a.image)
         } else {
-            a.image == b.image && a.command == b.command && a.args == b.args
+            a.image == b.image && (b.rewritten || a.command == b.command && a.args == b.args)
         };
-        // An operator's sidecars become containers beside the others, or native sidecars, as it is installed.
+        // An operator's sidecars become containers beside the others, or native sidecars, as it is installed; and KubeRay
+        // waits for the head in init containers with the image of the main one.
         let beside = |role: Role| matches!(role, Role::Main | Role::Sidecar);
-        let role = a.role == b.role || rewrites && beside(a.role) && beside(b.role);
+        let waits = (a.role, b.role) == (Role::Init, Role::Main);
+        let role = a.role == b.role || rewrites && (waits || beside(a.role) && beside(b.role));
         what && role && (b.accelerated || !a.accelerated)
     };
     let mut of_root: HashMap<&str, Vec<&Run<'_>>> = HashMap::new();

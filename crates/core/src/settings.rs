@@ -50,6 +50,7 @@ impl Settings {
         "*/kubeflow-katib/tfevent-metrics-collector:*",
         "*/katib/file-metrics-collector:*",
         "*/katib/tfevent-metrics-collector:*",
+        "*/kubeflow/training-v1/kubectl-delivery:*",
         "*/linkerd/proxy:*",
         "*/tektoncd/pipeline/cmd/*",
         "*/tektoncd/pipeline/entrypoint-*",

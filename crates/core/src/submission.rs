@@ -131,6 +131,8 @@ pub struct Run<'a> {
     pub command: Option<Vec<Text<'a>>>,
     /// Its arguments; absent: the image's own.
     pub args: Option<Vec<Text<'a>>>,
+    /// Whether the operator writes its command and arguments when it makes the pod: what stands here is not what runs.
+    pub rewritten: bool,
     /// Whether it asks for an accelerator.
     pub accelerated: bool,
     /// Environment, volume mounts and hooks as raw JSON, compared but never read.
@@ -328,7 +330,7 @@ impl<'a> Submission<'a> {
 }
 
 impl Run<'_> {
-    /// Its command and arguments are unset or exactly those given.
+    /// Its command and arguments are unset or exactly those given, and nobody else writes them.
     #[must_use]
     pub fn runs_as(&self, command: Option<&[Box<str>]>, args: Option<&[Box<str>]>) -> bool {
         let unset = self.command.is_none() && self.args.is_none();
@@ -339,7 +341,8 @@ impl Run<'_> {
             }
             _ => false,
         };
-        unset || (same(self.command.as_deref(), command) && same(self.args.as_deref(), args))
+        !self.rewritten
+            && (unset || (same(self.command.as_deref(), command) && same(self.args.as_deref(), args)))
     }
 
     /// The digest in its image reference, as `sha256:...`.

@@ -17,11 +17,18 @@ pub mod batch;
 pub mod flyte;
 pub mod jobset;
 pub mod katib;
+pub mod kubeflow;
 pub mod kueue;
 pub mod leaf;
+pub mod lws;
 pub mod meta;
+pub mod notebook;
 pub mod pod;
+pub mod ray;
+pub mod spark;
 pub mod tekton;
+pub mod trainer;
+pub mod volcano;
 
 /// What is known of a kind besides how to read it. Most of it is what `Info::new` says; a kind names what differs.
 #[derive(Clone, Copy, Debug)]
@@ -191,6 +198,8 @@ pub trait Kind {
     fn draft<'a>(object: Self::Object<'a>, d: &mut Draft<'a, '_>);
 }
 
+use volcano::flow as volcano_flow;
+
 macro_rules! kinds {
     ($($family:ident :: $kind:ident as $name:ident),+ $(,)?) => {
         /// A kind datagate knows.
@@ -240,6 +249,32 @@ kinds! {
     apps::StatefulSetKind as StatefulSet,
     apps::DaemonSetKind as DaemonSet,
     jobset::JobSetKind as JobSet,
+    kubeflow::PyTorchJobKind as PyTorchJob,
+    kubeflow::TFJobKind as TFJob,
+    kubeflow::XGBoostJobKind as XGBoostJob,
+    kubeflow::PaddleJobKind as PaddleJob,
+    kubeflow::JAXJobKind as JAXJob,
+    kubeflow::MPIJobKind as MPIJob,
+    notebook::NotebookKind as Notebook,
+    trainer::TrainJobKind as TrainJob,
+    trainer::TrainingRuntimeKind as TrainingRuntime,
+    trainer::ClusterTrainingRuntimeKind as ClusterTrainingRuntime,
+    trainer::OptimizationJobKind as OptimizationJob,
+    ray::RayClusterKind as RayCluster,
+    ray::RayJobKind as RayJob,
+    ray::RayServiceKind as RayService,
+    ray::RayCronJobKind as RayCronJob,
+    volcano::JobKind as VolcanoJob,
+    volcano::CronJobKind as VolcanoCronJob,
+    volcano_flow::JobTemplateKind as VolcanoJobTemplate,
+    volcano_flow::JobFlowKind as JobFlow,
+    volcano::HyperJobKind as HyperJob,
+    volcano::CommandKind as VolcanoCommand,
+    lws::LeaderWorkerSetKind as LeaderWorkerSet,
+    lws::DisaggregatedSetKind as DisaggregatedSet,
+    spark::SparkApplicationKind as SparkApplication,
+    spark::ScheduledSparkApplicationKind as ScheduledSparkApplication,
+    spark::SparkConnectKind as SparkConnect,
     tekton::TaskRunKind as TaskRun,
     tekton::PipelineRunKind as PipelineRun,
     tekton::TaskKind as TektonTask,

@@ -27,6 +27,7 @@ impl Graph {
         let what = match calls {
             Some(frame) => What::Call(FrameId(frame)),
             None => What::Run(crate::submission::Run {
+                rewritten: false,
                 role: crate::submission::Role::Main,
                 image: "i".into(),
                 command: None,

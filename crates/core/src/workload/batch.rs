@@ -1,6 +1,7 @@
 //! `batch/v1` Job and CronJob.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::accounts::{JOBSET, KUBERAY, MPI_OPERATORS};
 use super::leaf::Count;
@@ -9,19 +10,25 @@ use super::pod::PodTemplate;
 use super::{Edge, Info, Kind};
 use crate::draft::Draft;
 use crate::path::At;
-use crate::submission::{FrameId, Runs};
+use crate::submission::{FrameId, Runs, Void};
 
 /// `JobSpec`, wherever it stands.
 #[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct JobSpec<'a> {
     #[serde(default, deserialize_with = "null_is_default")]
     suspend: bool,
+    /// `parallelism`.
     #[serde(default)]
-    parallelism: Count,
+    pub parallelism: Count,
+    /// `completions`.
     #[serde(default)]
-    completions: Count,
+    pub completions: Count,
+    #[serde(default)]
+    success_policy: Option<IgnoredAny>,
+    /// `template`.
     #[serde(borrow, default, deserialize_with = "null_is_default")]
-    template: PodTemplate<'a>,
+    pub template: PodTemplate<'a>,
 }
 
 impl<'a> JobSpec<'a> {
@@ -35,9 +42,13 @@ impl<'a> JobSpec<'a> {
         d.only_pod(self.template, template, runs);
     }
 
-    /// Whether its pods surely run.
+    /// Whether its pods surely run, and all of them to completion: a success policy ends it before that.
     fn runs(&self) -> Runs {
-        self.parallelism.runs().and(self.completions.runs())
+        let early = self.success_policy.as_ref().map(|_| Void::CompletesEarly);
+        self.parallelism
+            .runs()
+            .and(self.completions.runs())
+            .and(Runs::unless(early))
     }
 }
 
@@ -84,8 +95,9 @@ pub struct CronJobKind;
 pub struct CronJob<'a> {
     #[serde(borrow, default)]
     metadata: Meta<'a>,
+    // In a box, so that it does not make every kind's object as large.
     #[serde(borrow, default)]
-    spec: CronJobSpec<'a>,
+    spec: Box<CronJobSpec<'a>>,
 }
 
 /// `CronJobSpec`.
@@ -101,10 +113,12 @@ pub struct CronJobSpec<'a> {
 /// `JobTemplateSpec`.
 #[derive(Debug, Default, Deserialize)]
 pub struct JobTemplate<'a> {
+    /// `metadata`.
     #[serde(borrow, default, deserialize_with = "null_is_default")]
-    metadata: Meta<'a>,
+    pub metadata: Meta<'a>,
+    /// `spec`.
     #[serde(borrow, default)]
-    spec: JobSpec<'a>,
+    pub spec: JobSpec<'a>,
 }
 
 impl<'a> JobTemplate<'a> {

@@ -258,6 +258,7 @@ impl<'a> TaskTemplate<'a> {
                 image: container.image,
                 command: some(container.command.0),
                 args: some(container.args.0),
+                rewritten: false,
                 accelerated,
                 raw: container.env.into_iter().map(RawValue::get).collect(),
             };

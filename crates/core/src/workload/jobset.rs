@@ -22,25 +22,40 @@ use crate::text::Text;
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobSetSpec<'a> {
+    /// `suspend`.
     #[serde(default, deserialize_with = "null_is_default")]
-    suspend: bool,
+    pub suspend: bool,
     /// The replicated Jobs.
     #[serde(borrow, default)]
     pub replicated_jobs: List<ReplicatedJob<'a>>,
     /// Mounted where a container asks for a volume of that name.
     #[serde(borrow, default)]
     volume_claim_policies: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    startup_policy: StartupPolicy<'a>,
+    /// If it is somebody else than JobSet, that one runs it, or nobody until this changes.
+    #[serde(borrow, default)]
+    managed_by: Option<&'a RawValue>,
+}
+
+/// `StartupPolicy`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StartupPolicy<'a> {
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    startup_policy_order: Text<'a>,
 }
 
 /// `ReplicatedJob`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicatedJob<'a> {
     /// `name`.
     #[serde(borrow, default, deserialize_with = "null_is_default")]
     pub name: Text<'a>,
+    /// `replicas`.
     #[serde(default)]
-    replicas: Count,
+    pub replicas: Count,
     /// `template`.
     #[serde(borrow, default, deserialize_with = "null_is_default")]
     pub template: JobTemplate<'a>,
@@ -51,9 +66,9 @@ pub struct ReplicatedJob<'a> {
 /// `DependsOn`.
 #[derive(Debug, Deserialize)]
 struct DependsOn<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
     name: Text<'a>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
     status: Text<'a>,
 }
 
@@ -62,6 +77,9 @@ impl<'a> JobSetSpec<'a> {
     pub fn draft(self, at: At, d: &mut Draft<'a, '_>) {
         d.held(self.suspend);
         d.raw(self.volume_claim_policies);
+        d.raw(self.managed_by);
+        let in_order = &*self.startup_policy.startup_policy_order == "InOrder";
+        let mut previous = None;
         let mut earlier: HashMap<Text<'a>, NodeId> = HashMap::new();
         for (job, i) in self.replicated_jobs.0.into_iter().zip(0..) {
             let at = d.item(at, "replicatedJobs", i);
@@ -73,16 +91,22 @@ impl<'a> JobSetSpec<'a> {
                     (None, _) => Order::Start,
                 }
             });
-            let after = d.all(after);
+            let in_turn = previous.filter(|_| in_order);
+            let in_turn = in_turn.map(|node| Order::Weak(node, Void::ReadinessOnly));
+            let after = d.all(after.chain(in_turn));
             d.held(job.replicas == Count::Of(0));
             let template = d.field(at, "template");
             let (frame, runs) = job.template.draft(template, d);
             let runs = job.replicas.runs().and(runs);
             let node = d.call(d.base(), job.name.clone(), frame, after, runs, at);
+            previous = Some(node);
             earlier.insert(job.name, node);
         }
     }
 }
+
+/// What shows that a step comes before training, in a JobSet and in what becomes one.
+pub(super) const PROOF: &str = "an init container of the pod, without `restartPolicy: Always`, or a replicated Job that training awaits with `dependsOn` and `status: Complete`, directly or through others";
 
 /// `jobset.x-k8s.io` JobSet.
 #[derive(Debug)]
@@ -100,6 +124,11 @@ pub struct JobSet<'a> {
 impl Kind for JobSetKind {
     const INFO: Info = Info {
         creators: &[Edge::of("trainer.kubeflow.org", "TrainJob", TRAINER)],
+        proof: PROOF,
+        limits: &[
+            "`status: Ready`, `startupPolicy`, a count of 0 and a `successPolicy` of a Job's template prove nothing: what waits starts before all of the Job has succeeded, or even if it failed.",
+            "After a suspension what had succeeded is not run again, so training may resume on an older result of the filter; the data is judged again then.",
+        ],
         ..Info::new("jobset.x-k8s.io", "JobSet", "jobsets", &["v1alpha2"])
     };
     type Object<'a> = JobSet<'a>;

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::meta::null_is_default;
 use crate::submission::{Runs, Void};
@@ -56,6 +57,28 @@ impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Entries<'a, T> {
         }
 
         deserializer.deserialize_any(EntriesVisitor(PhantomData))
+    }
+}
+
+/// A value that is read, and compared as it stands.
+#[derive(Debug, Default)]
+pub struct Verbatim<'a, T> {
+    /// As it stands; absent if `null`.
+    pub json: Option<&'a RawValue>,
+    /// As it is read.
+    pub value: T,
+}
+
+impl<'de: 'a, 'a, T: Deserialize<'de> + Default> Deserialize<'de> for Verbatim<'a, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Some(json) = Option::<&'de RawValue>::deserialize(deserializer)? else {
+            return Ok(Self::default());
+        };
+        let value = serde_json::from_str(json.get()).map_err(serde::de::Error::custom)?;
+        Ok(Self {
+            json: Some(json),
+            value,
+        })
     }
 }
 

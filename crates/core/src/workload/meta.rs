@@ -76,6 +76,22 @@ pub struct Keys<'a> {
     pub ours: Vec<(Text<'a>, Text<'a>)>,
     /// Keys by which operators know their own objects.
     pub claims: Vec<Text<'a>>,
+    /// Operators' keys whose values say what runs.
+    pub read: Vec<(Text<'a>, Text<'a>)>,
+}
+
+/// The keys of `Keys::read`.
+const READ: &[&str] = &[super::notebook::STOPPED, super::trainer::ANCESTOR];
+
+impl<'a> Keys<'a> {
+    /// The value of one of the keys in `READ`.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Text<'a>> {
+        self.read
+            .iter()
+            .find(|(name, _)| **name == *key)
+            .map(|(_, value)| value)
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Keys<'a> {
@@ -104,9 +120,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Keys<'a> {
                         keys.ours.push((key, map.next_value()?));
                     } else {
                         if adoption::is_claim(&key) {
-                            keys.claims.push(key);
+                            keys.claims.push(key.clone());
                         }
-                        map.next_value::<IgnoredAny>()?;
+                        if READ.contains(&key.as_str()) {
+                            keys.read
+                                .push((key, map.next_value::<Option<_>>()?.unwrap_or_default()));
+                        } else {
+                            map.next_value::<IgnoredAny>()?;
+                        }
                     }
                 }
                 Ok(keys)

@@ -53,7 +53,7 @@ pub struct PodSpec<'a> {
 }
 
 /// `Container` and `EphemeralContainer`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Container<'a> {
     /// `name`.
@@ -86,6 +86,9 @@ pub struct Container<'a> {
     /// Compared, never read: hooks run commands.
     #[serde(borrow, default)]
     pub lifecycle: Option<&'a RawValue>,
+    /// Set by a kind whose operator writes the command of this one container (`Run::rewritten`).
+    #[serde(skip)]
+    pub rewritten: bool,
 }
 
 /// `env`: as it stands, for comparison, and read only where it may hold one of the variables that matter.
@@ -123,7 +126,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Env<'a> {
 pub const VISIBLE_DEVICES: &str = "NVIDIA_VISIBLE_DEVICES";
 
 /// `EnvVar`. Without a `value` it comes from elsewhere.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct EnvVar<'a> {
     /// `name`.
     #[serde(borrow)]
@@ -145,6 +148,14 @@ pub struct Resources<'a> {
     /// `claims`.
     #[serde(default)]
     pub claims: List<IgnoredAny>,
+}
+
+impl Resources<'_> {
+    /// Whether any extended resource or claim is asked for.
+    #[must_use]
+    pub fn is_extended(&self) -> bool {
+        !(self.limits.0.is_empty() && self.requests.0.is_empty() && self.claims.0.is_empty())
+    }
 }
 
 /// The names of the extended resources (those with a `/`) of which more than 0 is asked.
@@ -222,7 +233,9 @@ impl Kind for PodKind {
             Edge::of("ray.io", "RayCluster", KUBERAY),
             Edge::of("batch.volcano.sh", "Job", VOLCANO),
             Edge::of("argoproj.io", "Workflow", ARGO),
-            Edge::of("sparkoperator.k8s.io", "SparkApplication", SPARK_OPERATOR),
+            // Its init containers are added on the way to the API server, by labels that the application's author can
+            // change: only the pod itself shows them. Each try is a start of the whole application.
+            Edge::start_of("sparkoperator.k8s.io", "SparkApplication", SPARK_OPERATOR),
             Edge::of("sparkoperator.k8s.io", "SparkConnect", SPARK_OPERATOR),
             Edge::of("tekton.dev", "TaskRun", TEKTON),
             // The driver of a SparkApplication makes its executors.

@@ -150,6 +150,7 @@ impl<'a> ActionSpec<'a> {
             image: action.image.clone(),
             command: command(action.command.clone(), action.script.clone()),
             args: some(action.args.clone()),
+            rewritten: false,
             accelerated: action.accelerated,
             raw: Vec::new(),
         };
@@ -320,6 +321,7 @@ impl<'a> Step<'a> {
             image: image.unwrap_or_default(),
             command: command(list.unwrap_or_default(), script.unwrap_or_default()),
             args: some(args.unwrap_or_default()),
+            rewritten: false,
             accelerated: asks || visible || of_action || template.accelerated,
             raw: [self.env_from, self.volume_mounts, self.lifecycle]
                 .into_iter()
