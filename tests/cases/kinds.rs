@@ -26,18 +26,7 @@ use crate::router;
 const NAMESPACE: &str = "ml";
 
 /// Groups whose kinds need no fixture yet.
-const TO_COME: &[&str] = &[
-    "argoproj.io",
-    "batch.volcano.sh",
-    "bus.volcano.sh",
-    "flow.volcano.sh",
-    "leaderworkerset.x-k8s.io",
-    "disaggregatedset.x-k8s.io",
-    "pipelines.kubeflow.org",
-    "ray.io",
-    "sparkoperator.k8s.io",
-    "training.volcano.sh",
-];
+const TO_COME: &[&str] = &["argoproj.io", "pipelines.kubeflow.org"];
 
 /// Kinds of which nothing that trains is ever admitted, so that no fixture can start from an admitted one: a TaskAction is
 /// encoded, and a StepAction has no place for a second step. `tests/cases/kinds` has cases of them.
