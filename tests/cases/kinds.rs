@@ -26,7 +26,7 @@ use crate::router;
 const NAMESPACE: &str = "ml";
 
 /// Groups whose kinds need no fixture yet.
-const TO_COME: &[&str] = &["argoproj.io", "pipelines.kubeflow.org"];
+const TO_COME: &[&str] = &["pipelines.kubeflow.org"];
 
 /// Kinds of which nothing that trains is ever admitted, so that no fixture can start from an admitted one: a TaskAction is
 /// encoded, and a StepAction has no place for a second step. `tests/cases/kinds` has cases of them.
@@ -134,7 +134,7 @@ fn steps(fixture: &Fixture) -> Vec<Step> {
         steps.push(Step {
             policy: update.policy.unwrap_or(fixture.policy),
             cluster: cluster(&update.cluster),
-            user: update.user.clone(),
+            user: fixture::user(&update.user, NAMESPACE),
             old: Some(stored.clone()),
             findings: update.findings.clone(),
             ..create(&format!("update-{}", update.name), new)
@@ -171,7 +171,7 @@ fn steps(fixture: &Fixture) -> Vec<Step> {
         }
         steps.push(Step {
             cluster: cluster(&owners),
-            user: child.user.clone(),
+            user: fixture::user(&child.user, NAMESPACE),
             findings: child.findings.clone(),
             ..create(&format!("child-{}", child.name), new.clone())
         });

@@ -179,6 +179,12 @@ impl<'a, 's> Draft<'a, 's> {
         self.keys(meta.annotations, Carrier::Annotation, ANNOTATIONS, at);
     }
 
+    /// Labels and annotations that stand in a field of their own, such as `podMetadata`.
+    pub fn bare_meta(&mut self, meta: Meta<'a>, at: At) {
+        self.keys(meta.labels, Carrier::Label, "labels", at);
+        self.keys(meta.annotations, Carrier::Annotation, "annotations", at);
+    }
+
     /// Labels or annotations that stand in a field below `at`.
     pub fn keys(&mut self, keys: Keys<'a>, carrier: Carrier, field: &'static str, at: At) {
         for (full, value) in keys.ours {
@@ -287,6 +293,12 @@ impl<'a, 's> Draft<'a, 's> {
         self.paths.push(Paths::ROOT, Seg::Inside(kind, name))
     }
 
+    /// Whether what stands that many objects further away is too far away to be read.
+    #[must_use]
+    pub fn is_too_far(&self, further: usize) -> bool {
+        self.depth.saturating_add(further) >= MAX_DEPTH
+    }
+
     /// Reads what stands one object further away; too far away it is not read.
     pub fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
         if self.depth >= MAX_DEPTH {
@@ -352,9 +364,21 @@ impl<'a, 's> Draft<'a, 's> {
         self.order(Order::All(ids))
     }
 
+    /// A frame completes after this order of its own nodes, which may be before all of them have.
+    pub fn completes(&mut self, frame: FrameId, after: OrderId) {
+        self.submission.completions.push((frame, after));
+    }
+
+    /// The node that is added next.
+    #[must_use]
+    pub fn next_node(&self) -> NodeId {
+        NodeId(u32::try_from(self.submission.nodes.len()).unwrap_or(u32::MAX))
+    }
+
     fn node(&mut self, node: Node<'a>) -> NodeId {
+        let id = self.next_node();
         self.submission.nodes.push(node);
-        NodeId(u32::try_from(self.submission.nodes.len().saturating_sub(1)).unwrap_or(u32::MAX))
+        id
     }
 
     /// Lets a node start after an order that was not known yet when it was drafted, because it waits for nodes that

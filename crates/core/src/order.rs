@@ -5,6 +5,8 @@
 //! a frame starts is the AND over its calls. Nothing is recursive, so a chain of 10,000 tasks needs no stack, and frames
 //! are never inlined, so templates that call each other stay linear.
 
+use std::collections::HashMap;
+
 use crate::submission::{FrameId, NodeId, Order, OrderId, Runs, Submission, What};
 
 /// A set of up to 64 asked-for steps.
@@ -76,6 +78,8 @@ struct Pass<'s, 'a> {
     states: Vec<State>,
     /// What holds when a frame starts; absent: nothing calls it.
     context: Vec<Option<Mask>>,
+    /// The order after which a frame completes, if it is not simply all of it.
+    completions: HashMap<usize, OrderId>,
 }
 
 impl<'s, 'a> Pass<'s, 'a> {
@@ -92,6 +96,11 @@ impl<'s, 'a> Pass<'s, 'a> {
             *first = Some(0);
         }
         let states = vec![State::New; submission.orders.len()];
+        let completions = submission
+            .completions
+            .iter()
+            .map(|(frame, order)| (frame.0 as usize, *order))
+            .collect();
         Self {
             submission,
             is,
@@ -100,6 +109,7 @@ impl<'s, 'a> Pass<'s, 'a> {
             inner: vec![0; frames],
             states,
             context,
+            completions,
         }
     }
 
@@ -162,8 +172,14 @@ impl<'s, 'a> Pass<'s, 'a> {
     }
 
     fn inner(&mut self, frame: usize) {
-        let members = self.members.get(frame).map(Vec::as_slice).unwrap_or_default();
-        let all = members.iter().fold(0, |mask, node| mask | self.own(*node));
+        let all = if let Some(order) = self.completions.get(&frame).copied() {
+            // Frames that it calls are worked out already, so its orders can be.
+            self.work_out(order);
+            self.known(order)
+        } else {
+            let members = self.members.get(frame).map(Vec::as_slice).unwrap_or_default();
+            members.iter().fold(0, |mask, node| mask | self.own(*node))
+        };
         if let Some(inner) = self.inner.get_mut(frame) {
             *inner = all;
         }
@@ -178,9 +194,12 @@ impl<'s, 'a> Pass<'s, 'a> {
 
     /// Works out the order a node waits for, and all that it rests on.
     fn local(&mut self, node: usize) {
-        let Some(start) = self.submission.nodes.get(node).map(|node| node.after) else {
-            return;
-        };
+        if let Some(after) = self.submission.nodes.get(node).map(|node| node.after) {
+            self.work_out(after);
+        }
+    }
+
+    fn work_out(&mut self, start: OrderId) {
         let mut stack = vec![start];
         while let Some(order) = stack.last().copied() {
             let at = order.0 as usize;

@@ -18,7 +18,7 @@ pub enum Seg<'a> {
     Inside(&'static str, Text<'a>),
     /// `spec.template`: a field, or several with dots between them.
     Field(&'static str),
-    /// `containers[3]`.
+    /// `containers[3]`; without a name an item of a list inside a list, `steps[0][3]`.
     Item(&'static str, u32),
     /// `annotations[datagate.dev/datasets]`.
     Key(&'static str, Text<'a>),
@@ -89,6 +89,7 @@ impl fmt::Display for Segment<'_, '_> {
             Seg::Object => Ok(()),
             Seg::Inside(kind, name) => write!(f, "{kind}/{}", shown(name)),
             Seg::Field(name) => write!(f, "{dot}{name}"),
+            Seg::Item("", index) => write!(f, "[{index}]"),
             Seg::Item(name, index) => write!(f, "{dot}{name}[{index}]"),
             Seg::Key(name, key) => write!(f, "{dot}{name}[{}]", shown(key)),
         }
@@ -112,6 +113,9 @@ mod tests {
         assert_eq!(paths.text(key), "metadata.annotations[datagate.dev/datasets]");
         let theirs = paths.push(Paths::ROOT, Seg::Key("tasks", "a \"b\"\n".into()));
         assert_eq!(paths.text(theirs), "tasks[a 'b'?]", "keys may be anybody's text");
+        let step = paths.push(spec, Seg::Item("steps", 0));
+        let step = paths.push(step, Seg::Item("", 3));
+        assert_eq!(paths.text(step), "spec.template.spec.steps[0][3]");
         let other = paths.push(Paths::ROOT, Seg::Inside("Namespace", "ml".into()));
         let field = paths.push(other, Seg::Field("metadata"));
         assert_eq!(paths.text(field), "Namespace/ml metadata");

@@ -19,6 +19,8 @@ pub struct Submission<'a> {
     pub frames: u32,
     /// The field of each frame: the pod spec, the list of jobs.
     pub parents: Vec<At>,
+    /// Frames that complete after an order of theirs; any other only after all that surely runs in it.
+    pub completions: Vec<(FrameId, OrderId)>,
     /// Every `datagate.dev/` key, unread.
     pub keys: Vec<Key<'a>>,
     /// The fields that may hold it back, in the order of the object, and whether they do.

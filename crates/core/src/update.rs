@@ -36,6 +36,7 @@ pub fn change<'a>(old: &Submission<'a>, new: &Submission<'a>) -> Change {
 
 fn same<'a>(old: &Submission<'a>, new: &Submission<'a>) -> bool {
     old.frames == new.frames
+        && old.completions == new.completions
         && old.holds.len() == new.holds.len()
         && old.accelerator.is_some() == new.accelerator.is_some()
         && old.raw == new.raw

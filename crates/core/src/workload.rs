@@ -13,6 +13,7 @@ pub mod accounts;
 pub mod adoption;
 pub mod apps;
 pub mod appwrapper;
+pub mod argo;
 pub mod batch;
 pub mod flyte;
 pub mod jobset;
@@ -23,6 +24,7 @@ pub mod leaf;
 pub mod lws;
 pub mod meta;
 pub mod notebook;
+pub mod pipelines;
 pub mod pod;
 pub mod ray;
 pub mod spark;
@@ -250,6 +252,11 @@ kinds! {
     apps::StatefulSetKind as StatefulSet,
     apps::DaemonSetKind as DaemonSet,
     jobset::JobSetKind as JobSet,
+    argo::WorkflowKind as Workflow,
+    argo::CronWorkflowKind as CronWorkflow,
+    argo::WorkflowTemplateKind as WorkflowTemplate,
+    argo::ClusterWorkflowTemplateKind as ClusterWorkflowTemplate,
+    pipelines::ScheduledWorkflowKind as ScheduledWorkflow,
     kubeflow::PyTorchJobKind as PyTorchJob,
     kubeflow::TFJobKind as TFJob,
     kubeflow::XGBoostJobKind as XGBoostJob,

@@ -131,14 +131,15 @@ pub(super) fn way(
     trainer: NodeId,
     mask: Mask,
 ) -> Vec<Box<str>> {
-    let mut names = Vec::new();
+    let mut names: Vec<Box<str>> = Vec::new();
     let mut seen = HashSet::new();
     let mut next = Some(trainer);
     while let Some(node) = next
         .filter(|node| seen.insert(*node))
         .and_then(|id| submission.node(id))
     {
-        if !node.name.is_empty() {
+        // A task and the template that it runs often have the same name.
+        if !node.name.is_empty() && names.last().is_none_or(|last| **last != *node.name) {
             names.push((*node.name).into());
         }
         let without = |id: &&NodeId| proof.before(**id) & mask == 0;
