@@ -22,8 +22,8 @@ use datagate_env::Options;
 use serde_json::{Value, json};
 
 use crate::fixture::{
-    self, FINALIZER, Fixture, Owner, PERSON, Strictness, child_of, is_cluster_scoped, paused, placed, sorted,
-    with_meta,
+    self, FINALIZER, Fixture, Owner, PERSON, Strictness, Update, Variant, child_of, is_cluster_scoped,
+    is_elsewhere, paused, placed, sorted, with_meta,
 };
 use crate::rig::install_third_party;
 use crate::webhook::api::collection;
@@ -43,26 +43,55 @@ macro_rules! fixtures {
 }
 
 fixtures! {
+    appwrapper,
     clustertrainingruntime,
+    clusterworkflowtemplate,
+    command,
     cronjob,
+    cronworkflow,
     daemonset,
     deployment,
+    disaggregatedset,
+    experiment,
+    flyteworkflow,
+    hyperjob,
     jaxjob,
     job,
+    jobflow,
     jobset,
+    jobtemplate,
+    leaderworkerset,
     mpijob,
     notebook,
     optimizationjob,
     paddlejob,
+    pipeline,
+    pipelinerun,
     pod,
     podtemplate,
     pytorchjob,
+    raycluster,
+    raycronjob,
+    rayjob,
+    rayservice,
     replicaset,
     replicationcontroller,
+    scheduledsparkapplication,
+    scheduledworkflow,
+    sparkapplication,
+    sparkconnect,
     statefulset,
+    task,
+    taskrun,
     tfjob,
     trainingruntime,
     trainjob,
+    trial,
+    volcanocronjob,
+    volcanojob,
+    workflow,
+    workflowtemplate,
+    workload,
     xgboostjob,
 }
 
@@ -98,7 +127,12 @@ pub fn kinds() -> &'static Kinds {
         let fixtures: Vec<Fixture> = fixture::all().into_iter().filter_map(|(_, it)| it.ok()).collect();
         // Every policy judges what lives in the cluster, so that is made before there is any.
         for object in fixtures.iter().flat_map(Fixture::surroundings) {
-            if is_cluster_scoped(object) {
+            if is_elsewhere(object) {
+                if let Some(namespace) = object["metadata"]["namespace"].as_str() {
+                    let meta = json!({"name": namespace});
+                    rig.api
+                        .create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": meta}));
+                }
                 let answer = rig.api.create(object);
                 assert!([201, 409].contains(&answer.code), "{answer:#?}");
             }
@@ -188,17 +222,38 @@ impl<'a> Course<'a> {
             }
             self.lift();
         }
+        for (variant, i) in self.fixture.variants.iter().zip(0..) {
+            if !variant.cluster.is_empty() {
+                let namespace = self.namespace(&format!("variant-{i}"));
+                self.surround(&namespace, &variant.cluster);
+                let strictness = variant.policy.unwrap_or(self.fixture.policy);
+                enforce(self.rig, policy(strictness, &namespace), &namespace);
+                self.variant(variant, &placed(&self.fixture.object, &namespace));
+                self.lift();
+            }
+        }
+        for (update, i) in self.fixture.updates.iter().zip(0..) {
+            if !update.cluster.is_empty() {
+                let namespace = self.namespace(&format!("update-{i}"));
+                self.surround(&namespace, &update.cluster);
+                let stored = self.rig.api.create(&self.named(&namespace, "stored")).admitted();
+                let strictness = update.policy.unwrap_or(self.fixture.policy);
+                enforce(self.rig, policy(strictness, &namespace), &namespace);
+                self.update(update, &stored, &namespace);
+                self.lift();
+            }
+        }
     }
 
     fn namespace(&self, what: &str) -> String {
         format!("{}-{what}", self.fixture.name)
     }
 
-    /// Makes a namespace with all that the fixture refers to.
-    fn surround(&self, namespace: &str) {
+    /// Makes a namespace with all that the fixture refers to, and more.
+    fn surround(&self, namespace: &str, more: &[Value]) {
         make_namespace(&self.rig.api, namespace);
-        for object in self.fixture.surroundings() {
-            if is_cluster_scoped(object) {
+        for object in self.fixture.cluster.iter().chain(more) {
+            if is_elsewhere(object) {
                 let stored = self.rig.api.get(object).admitted();
                 let same = ["spec", "data", "template"].iter().all(|part| {
                     let (is, should) = (&stored[part], &object[part]);
@@ -243,7 +298,7 @@ impl<'a> Course<'a> {
     fn held(&self) {
         let fixture = self.fixture;
         let namespace = self.namespace("held");
-        self.surround(&namespace);
+        self.surround(&namespace, &[]);
         let held: Vec<Value> = fixture
             .releases
             .iter()
@@ -282,7 +337,7 @@ impl<'a> Course<'a> {
     /// Under its own policy.
     fn main(&self, namespace: &str) {
         let fixture = self.fixture;
-        self.surround(namespace);
+        self.surround(namespace, &[]);
         enforce(self.rig, policy(fixture.policy, namespace), namespace);
         let object = placed(&fixture.object, namespace);
         if fixture.cluster.iter().all(|it| paused(it) == *it) {
@@ -291,7 +346,7 @@ impl<'a> Course<'a> {
         }
         self.variants(fixture.policy, &object);
         let stored = self.person.create(&object).admitted();
-        self.updates(fixture.policy, &stored);
+        self.updates(fixture.policy, &stored, namespace);
 
         let mut made: Vec<(&str, Value)> = Vec::new();
         for child in &fixture.children {
@@ -306,7 +361,7 @@ impl<'a> Course<'a> {
             };
             let what = format!("child {}", child.name);
             self.create(&format!("{what}, forged"), &self.person, &new, &child.forged);
-            let operator = self.rig.api.almighty(&child.user);
+            let operator = self.rig.api.almighty(&fixture::user(&child.user, namespace));
             if child.findings.is_empty() {
                 let answer = operator.create(&new);
                 assert_eq!(answer.findings(), [""; 0], "{what}: {answer:#?}");
@@ -329,7 +384,7 @@ impl<'a> Course<'a> {
             .map(|child| placed(&child.object, namespace));
         children.for_each(|child| add(&child, 0));
         made.iter().for_each(|(_, child)| add(child, 1));
-        for object in fixture.surroundings().filter(|it| !is_cluster_scoped(it)) {
+        for object in fixture.cluster.iter().filter(|it| !is_elsewhere(it)) {
             add(&placed(object, namespace), 1);
         }
         for (object, count) in all.values() {
@@ -341,11 +396,15 @@ impl<'a> Course<'a> {
     fn other(&self, strictness: Strictness, namespace: &str) {
         let fixture = self.fixture;
         let is = |policy: Option<Strictness>| policy == Some(strictness);
-        let updates = fixture.updates.iter().any(|it| is(it.policy));
-        if !updates && !fixture.variants.iter().any(|it| is(it.policy)) {
+        let alone = |it: &Variant| is(it.policy) && it.cluster.is_empty();
+        let updates = fixture
+            .updates
+            .iter()
+            .any(|it| is(it.policy) && it.cluster.is_empty());
+        if !updates && !fixture.variants.iter().any(alone) {
             return;
         }
-        self.surround(namespace);
+        self.surround(namespace, &[]);
         let stored = updates.then(|| {
             let object = self.named(namespace, "stored");
             self.rig.api.create(&object).admitted()
@@ -353,36 +412,44 @@ impl<'a> Course<'a> {
         enforce(self.rig, policy(strictness, namespace), namespace);
         self.variants(strictness, &placed(&fixture.object, namespace));
         if let Some(stored) = stored {
-            self.updates(strictness, &stored);
+            self.updates(strictness, &stored, namespace);
         }
     }
 
+    /// Those that need nothing else in their namespace.
     fn variants(&self, strictness: Strictness, object: &Value) {
-        for variant in &self.fixture.variants {
+        for variant in self.fixture.variants.iter().filter(|it| it.cluster.is_empty()) {
             if variant.policy.unwrap_or(self.fixture.policy) == strictness {
-                let new = fixture::patched(object, &variant.patch).unwrap();
-                let what = format!("variant {}", variant.name);
-                self.create(&what, &self.person, &new, &variant.findings);
+                self.variant(variant, object);
             }
         }
     }
 
-    fn updates(&self, strictness: Strictness, stored: &Value) {
-        for update in &self.fixture.updates {
-            if update.policy.unwrap_or(self.fixture.policy) != strictness {
-                continue;
+    fn variant(&self, variant: &Variant, object: &Value) {
+        let new = fixture::patched(object, &variant.patch).unwrap();
+        let what = format!("variant {}", variant.name);
+        self.create(&what, &self.person, &new, &variant.findings);
+    }
+
+    fn updates(&self, strictness: Strictness, stored: &Value, namespace: &str) {
+        for update in self.fixture.updates.iter().filter(|it| it.cluster.is_empty()) {
+            if update.policy.unwrap_or(self.fixture.policy) == strictness {
+                self.update(update, stored, namespace);
             }
-            let api = self.rig.api.almighty(&update.user);
-            let (what, patch) = (format!("update {}", update.name), json!(update.patch));
-            if update.findings.is_empty() {
-                let answer = api.dry_json_patch(stored, &patch);
-                assert_eq!(answer.findings(), [""; 0], "{what}: {answer:#?}");
-                answer.admitted();
-            } else {
-                refused(&what, &api.json_patch(stored, &patch), 403, &update.findings);
-            }
-            self.unchanged(&what, stored);
         }
+    }
+
+    fn update(&self, update: &Update, stored: &Value, namespace: &str) {
+        let api = self.rig.api.almighty(&fixture::user(&update.user, namespace));
+        let (what, patch) = (format!("update {}", update.name), json!(update.patch));
+        if update.findings.is_empty() {
+            let answer = api.dry_json_patch(stored, &patch);
+            assert_eq!(answer.findings(), [""; 0], "{what}: {answer:#?}");
+            answer.admitted();
+        } else {
+            refused(&what, &api.json_patch(stored, &patch), 403, &update.findings);
+        }
+        self.unchanged(&what, stored);
     }
 
     /// Tries to make an object that must not be stored; what is admitted is tried in dry run.

@@ -168,13 +168,16 @@ fn holds(text: &str, info: &Info) -> bool {
     text.lines().any(|line| api_version(&line)) && text.lines().any(|line| line.trim_end() == kind)
 }
 
+/// What a TaskAction runs is encoded, so there is none that would be admitted.
+const WITHOUT_EXAMPLE: &[&str] = &["TaskAction"];
+
 /// Every kind has an example, so that a reader has something to copy.
 #[test]
 fn every_kind_has_an_example() {
     let missing: Vec<String> = KnownKind::ALL
         .iter()
         .map(|kind| kind.info())
-        .filter(|info| example(info).is_none())
+        .filter(|info| example(info).is_none() && !WITHOUT_EXAMPLE.contains(&info.kind))
         .map(|info| format!("{}.{}", info.kind, info.group))
         .collect();
     assert!(

@@ -243,20 +243,22 @@ impl Fixture {
                 return Err(format!("no object: {object}"));
             }
         }
-        let mut things = BTreeSet::new();
-        for object in self.surroundings() {
-            let thing = format!(
-                "{} {} {}",
-                object["apiVersion"], object["kind"], object["metadata"]["name"]
-            );
-            if !things.insert(thing.clone()) {
-                return Err(format!("twice in the cluster: {thing}"));
+        let variants = self.variants.iter().map(|it| &it.cluster);
+        let updates = self.updates.iter().map(|it| &it.cluster);
+        for more in variants.chain(updates) {
+            let mut things = BTreeSet::new();
+            for object in self.cluster.iter().chain(more) {
+                let meta = &object["metadata"];
+                let thing = format!("{} {} {}", object["kind"], meta["namespace"], meta["name"]);
+                if !things.insert(thing.clone()) {
+                    return Err(format!("twice in the cluster: {thing}"));
+                }
             }
         }
         Ok(())
     }
 
-    /// All that must exist first for one of its steps.
+    /// All that must exist first, of whatever step.
     pub fn surroundings(&self) -> impl Iterator<Item = &Value> {
         let variants = self.variants.iter().flat_map(|it| &it.cluster);
         let updates = self.updates.iter().flat_map(|it| &it.cluster);
@@ -309,10 +311,23 @@ pub fn with_meta(mut object: Value, key: &str, value: Value) -> Value {
 
 /// In that namespace, unless it lives in the cluster or in another one.
 pub fn placed(object: &Value, namespace: &str) -> Value {
-    if is_cluster_scoped(object) || object["metadata"]["namespace"].is_string() {
+    if is_elsewhere(object) {
         return object.clone();
     }
     with_meta(object.clone(), "namespace", json!(namespace))
+}
+
+/// Whether it lives outside the namespaces of the runner.
+pub fn is_elsewhere(object: &Value) -> bool {
+    is_cluster_scoped(object) || object["metadata"]["namespace"].is_string()
+}
+
+/// The user of a fixture, whose namespace is `ml`.
+pub fn user(name: &str, namespace: &str) -> String {
+    name.replace(
+        "system:serviceaccount:ml:",
+        &format!("system:serviceaccount:{namespace}:"),
+    )
 }
 
 /// Whether it lives in the cluster.

@@ -475,10 +475,11 @@ impl<'a, 's> Draft<'a, 's> {
         after
     }
 
-    /// An environment variable, which may stand for a key. Returns whether it gives access to accelerators.
-    pub fn variable(&mut self, variable: EnvVar<'a>, at: At) -> bool {
+    /// An environment variable below `at`, which may stand for a key. Returns whether it gives access to accelerators.
+    pub fn variable(&mut self, variable: EnvVar<'a>, at: At, seg: Seg<'a>) -> bool {
         let visible = variable.name.as_str() == VISIBLE_DEVICES;
         if let Some(name) = crate::declaration::env_key(&variable.name) {
+            let at = self.paths.push(at, seg);
             let key = Key {
                 name,
                 value: variable.value,
@@ -494,8 +495,7 @@ impl<'a, 's> Draft<'a, 's> {
     pub fn variables(&mut self, variables: Vec<EnvVar<'a>>, at: At) -> bool {
         let mut visible_devices = false;
         for (variable, i) in variables.into_iter().zip(0..) {
-            let item = self.item(at, "env", i);
-            visible_devices |= self.variable(variable, item);
+            visible_devices |= self.variable(variable, at, Seg::Item("env", i));
         }
         visible_devices
     }

@@ -186,7 +186,7 @@ impl<'a> Judge<'a> {
         let Drafted {
             mut submission,
             identity,
-            needs,
+            mut needs,
         } = object.draft(context, &mut paths, Paths::ROOT);
         let name: Box<str> = if identity.name.is_empty() {
             (*review.name).into()
@@ -195,6 +195,12 @@ impl<'a> Judge<'a> {
         };
         let settings = &self.world.settings;
         let old = self.old(review, kind, context);
+        // Before they are compared: where what they refer to is not brought yet, it is missing in both, and so is every
+        // order among what it runs.
+        needs.extend(old.iter().flat_map(|old| old.needs.iter().cloned()));
+        if !needs.is_empty() {
+            return Err(needs);
+        }
         let status_before = old.as_ref().and_then(|old| old.submission.status);
         if let Some(status) = submission.status
             && Some(status) != status_before
@@ -220,9 +226,6 @@ impl<'a> Judge<'a> {
                 name,
                 ..Decision::default()
             });
-        }
-        if !needs.is_empty() {
-            return Err(needs);
         }
         if place.unreachable {
             let reference = format!("Namespace {}", review.namespace).into();

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
+use crate::render::shown;
 use crate::text::Text;
 
 /// A field of a submission. `Copy`, so that findings can carry it for nothing.
@@ -86,11 +87,11 @@ impl fmt::Display for Segment<'_, '_> {
         let dot = self.separator;
         match self.seg {
             Seg::Object => Ok(()),
-            Seg::Inside(kind, name) => write!(f, "{kind}/{name}"),
+            Seg::Inside(kind, name) => write!(f, "{kind}/{}", shown(name)),
             Seg::Field(name) => write!(f, "{dot}{name}"),
             Seg::Item("", index) => write!(f, "[{index}]"),
             Seg::Item(name, index) => write!(f, "{dot}{name}[{index}]"),
-            Seg::Key(name, key) => write!(f, "{dot}{name}[{key}]"),
+            Seg::Key(name, key) => write!(f, "{dot}{name}[{}]", shown(key)),
         }
     }
 }
@@ -110,6 +111,8 @@ mod tests {
         );
         assert_eq!(paths.text(container), "spec.template.spec.initContainers[2]");
         assert_eq!(paths.text(key), "metadata.annotations[datagate.dev/datasets]");
+        let theirs = paths.push(Paths::ROOT, Seg::Key("tasks", "a \"b\"\n".into()));
+        assert_eq!(paths.text(theirs), "tasks[a 'b'?]", "keys may be anybody's text");
         let step = paths.push(spec, Seg::Item("steps", 0));
         let step = paths.push(step, Seg::Item("", 3));
         assert_eq!(paths.text(step), "spec.template.spec.steps[0][3]");

@@ -200,6 +200,7 @@ pub trait Kind {
     fn draft<'a>(object: Self::Object<'a>, d: &mut Draft<'a, '_>);
 }
 
+use spark::connect as spark_connect;
 use volcano::flow as volcano_flow;
 
 macro_rules! kinds {
@@ -281,7 +282,7 @@ kinds! {
     lws::DisaggregatedSetKind as DisaggregatedSet,
     spark::SparkApplicationKind as SparkApplication,
     spark::ScheduledSparkApplicationKind as ScheduledSparkApplication,
-    spark::SparkConnectKind as SparkConnect,
+    spark_connect::SparkConnectKind as SparkConnect,
     tekton::TaskRunKind as TaskRun,
     tekton::PipelineRunKind as PipelineRun,
     tekton::TaskKind as TektonTask,

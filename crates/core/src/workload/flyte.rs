@@ -206,7 +206,13 @@ impl Kind for FlyteWorkflowKind {
             }
         }
         for (key, task) in workflow.tasks.0 {
-            let at = d.entry(d.root(), "tasks", &key);
+            // The key has project, domain and version in it too.
+            let name = if task.id.name.is_empty() {
+                &key
+            } else {
+                &task.id.name
+            };
+            let at = d.entry(d.root(), "tasks", name);
             task.draft(accelerated.contains(&key), at, d);
         }
         if !workflow.workflow_closure_reference.is_empty() {

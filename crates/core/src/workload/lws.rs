@@ -15,6 +15,10 @@ use crate::path::At;
 use crate::submission::{Order, OrderId, Runs, Void};
 use crate::text::Text;
 
+/// For `docs/workloads.md`.
+const PROOF: &str =
+    "an init container in the leader's template and in the workers'; `LeaderReady` proves nothing";
+
 /// `LeaderWorkerSetSpec`, wherever it stands.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -83,6 +87,7 @@ impl Kind for LeaderWorkerSetKind {
             // The data cache, made by an account of the user's namespace.
             Edge::by_own_account("trainer.kubeflow.org", "TrainJob"),
         ],
+        proof: PROOF,
         ..Info::new(
             "leaderworkerset.x-k8s.io",
             "LeaderWorkerSet",
@@ -131,12 +136,15 @@ struct SetRole<'a> {
 }
 
 impl Kind for DisaggregatedSetKind {
-    const INFO: Info = Info::new(
-        "disaggregatedset.x-k8s.io",
-        "DisaggregatedSet",
-        "disaggregatedsets",
-        &["v1"],
-    );
+    const INFO: Info = Info {
+        proof: "an init container in every template of every role",
+        ..Info::new(
+            "disaggregatedset.x-k8s.io",
+            "DisaggregatedSet",
+            "disaggregatedsets",
+            &["v1"],
+        )
+    };
     type Object<'a> = DisaggregatedSet<'a>;
 
     fn draft<'a>(set: DisaggregatedSet<'a>, d: &mut Draft<'a, '_>) {

@@ -17,6 +17,21 @@ use crate::path::At;
 use crate::submission::{FrameId, OrderId, Role, Runs, Unseen, Void};
 use crate::text::Text;
 
+/// For `docs/workloads.md`.
+const PROOF: &str = "an init container in the head and in every worker group, those of 0 replicas too";
+
+/// For `docs/workloads.md`.
+const NO_REQUEST: &str = "Work that is given to a running cluster by Ray's own API makes no request to Kubernetes: what the cluster may train on is judged when the cluster is made.";
+
+/// For `docs/workloads.md`.
+const LATE: &str = "A template that is changed reaches new pods only, and is judged as if it reached all.";
+
+/// For `docs/workloads.md`.
+const TEXTS: &str = "`entrypoint` and `runtimeEnvYAML` are compared and never read: `python filter.py && python train.py` proves nothing.";
+
+/// For `docs/workloads.md`.
+const SUBMITTER: &str = "A `submitterPodTemplate` may run anything, so with the image of what trains it needs the step as well. A job on a cluster that is there (`clusterSelector`) is judged with that cluster, as it is now.";
+
 /// Both have the same fields.
 const VERSIONS: &[&str] = &["v1", "v1alpha1"];
 
@@ -204,6 +219,8 @@ impl Kind for RayClusterKind {
             Edge::of("ray.io", "RayJob", KUBERAY),
             Edge::of("ray.io", "RayService", KUBERAY),
         ],
+        proof: PROOF,
+        limits: &[NO_REQUEST, LATE],
         ..Info::new("ray.io", "RayCluster", "rayclusters", VERSIONS)
     };
     type Object<'a> = RayCluster<'a>;
@@ -229,6 +246,8 @@ impl Kind for RayJobKind {
         rewrites: true,
         creators: &[Edge::start_of("ray.io", "RayCronJob", KUBERAY)],
         refers_to: &[("ray.io", "RayCluster")],
+        proof: PROOF,
+        limits: &[TEXTS, SUBMITTER],
         ..Info::new("ray.io", "RayJob", "rayjobs", VERSIONS)
     };
     type Object<'a> = RayJob<'a>;
@@ -265,6 +284,8 @@ struct ServiceSpec<'a> {
 impl Kind for RayServiceKind {
     const INFO: Info = Info {
         rewrites: true,
+        proof: PROOF,
+        limits: &[NO_REQUEST, LATE],
         ..Info::new("ray.io", "RayService", "rayservices", VERSIONS)
     };
     type Object<'a> = RayService<'a>;
@@ -301,6 +322,8 @@ impl Kind for RayCronJobKind {
     const INFO: Info = Info {
         rewrites: true,
         refers_to: &[("ray.io", "RayCluster")],
+        proof: PROOF,
+        limits: &[TEXTS, SUBMITTER],
         ..Info::new("ray.io", "RayCronJob", "raycronjobs", VERSIONS)
     };
     type Object<'a> = RayCronJob<'a>;

@@ -13,13 +13,23 @@ use super::meta::{Keys, Meta, null_is_default};
 use super::pod::{Container, Env, EnvVar, Extended, PodTemplate, Resources, VISIBLE_DEVICES};
 use super::{Edge, Info, Kind};
 use crate::draft::Draft;
-use crate::path::At;
+use crate::path::{At, Seg};
 use crate::submission::{Carrier, OrderId, Role, Runs, Unseen, Void};
 use crate::text::Text;
 
 mod conf;
+pub mod connect;
 
 use self::conf::Conf;
+
+/// For `docs/workloads.md`.
+const PROOF: &str = "an init container in `driver` and in `executor`, or in their `template` where there is one: the operator then leaves out what stands beside it";
+
+/// For `docs/workloads.md`.
+const LIMITS: &[&str] = &[
+    "Init containers are added to the pods by the operator's own webhook, and executors are made by the driver with an account of the namespace: each pod is judged by what it is when it is made, with what its application declares.",
+    "`sparkConf` may name pod template files and feature steps; what they add cannot be seen and is refused.",
+];
 
 /// A map of texts: compared as it stands, and read.
 #[derive(Debug, Default)]
@@ -172,9 +182,9 @@ impl<'a> Part<'a> {
         let mut env = self.env;
         d.raw(self.env_vars.raw);
         for (name, value) in self.env_vars.entries {
-            let at = d.entry(at, "envVars", &name);
+            let seg = Seg::Key("envVars", name.clone());
             let value = Some(value);
-            if d.variable(EnvVar { name, value }, at) {
+            if d.variable(EnvVar { name, value }, at, seg) {
                 env.variables.push(visible_devices());
             }
         }
@@ -309,6 +319,8 @@ impl Kind for SparkApplicationKind {
             "ScheduledSparkApplication",
             SPARK_OPERATOR,
         )],
+        proof: PROOF,
+        limits: LIMITS,
         ..Info::new(
             "sparkoperator.k8s.io",
             "SparkApplication",
@@ -350,6 +362,8 @@ struct ScheduledSpec<'a> {
 impl Kind for ScheduledSparkApplicationKind {
     const INFO: Info = Info {
         rewrites: true,
+        proof: PROOF,
+        limits: LIMITS,
         ..Info::new(
             "sparkoperator.k8s.io",
             "ScheduledSparkApplication",
@@ -364,84 +378,5 @@ impl Kind for ScheduledSparkApplicationKind {
         d.held(application.spec.suspend);
         let template = d.field(d.root(), "spec.template");
         application.spec.template.draft(template, "driver", d);
-    }
-}
-
-/// `sparkoperator.k8s.io` SparkConnect.
-#[derive(Debug)]
-pub struct SparkConnectKind;
-
-/// A SparkConnect: a driver that is called a server and takes its work from clients.
-#[derive(Debug, Deserialize)]
-pub struct SparkConnect<'a> {
-    #[serde(borrow, default)]
-    metadata: Meta<'a>,
-    #[serde(borrow, default, deserialize_with = "null_is_default")]
-    spec: ConnectSpec<'a>,
-}
-
-/// `SparkConnectSpec`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ConnectSpec<'a> {
-    #[serde(borrow, default)]
-    image: Option<Text<'a>>,
-    #[serde(borrow, default, deserialize_with = "null_is_default")]
-    server: ConnectPart<'a>,
-    #[serde(borrow, default, deserialize_with = "null_is_default")]
-    executor: ConnectPart<'a>,
-    #[serde(default)]
-    dynamic_allocation: Option<DynamicAllocation>,
-    #[serde(borrow, default)]
-    spark_conf: Texts<'a>,
-    #[serde(borrow, default)]
-    hadoop_conf: Option<&'a RawValue>,
-}
-
-/// Its server and executors, which have no fragments.
-#[derive(Debug, Default, Deserialize)]
-struct ConnectPart<'a> {
-    #[serde(borrow, default)]
-    template: Option<PodTemplate<'a>>,
-    #[serde(default)]
-    instances: Count,
-}
-
-impl<'a> From<ConnectPart<'a>> for Part<'a> {
-    fn from(part: ConnectPart<'a>) -> Self {
-        Self {
-            template: part.template,
-            instances: part.instances,
-            ..Self::default()
-        }
-    }
-}
-
-impl Kind for SparkConnectKind {
-    const INFO: Info = Info {
-        rewrites: true,
-        ..Info::new(
-            "sparkoperator.k8s.io",
-            "SparkConnect",
-            "sparkconnects",
-            &["v1alpha1"],
-        )
-    };
-    type Object<'a> = SparkConnect<'a>;
-
-    fn draft<'a>(connect: SparkConnect<'a>, d: &mut Draft<'a, '_>) {
-        d.object(connect.metadata);
-        let at = d.field(d.root(), "spec");
-        let it = connect.spec;
-        let spec = Spec {
-            image: it.image,
-            driver: it.server.into(),
-            executor: it.executor.into(),
-            dynamic_allocation: it.dynamic_allocation,
-            spark_conf: it.spark_conf,
-            hadoop_conf: it.hadoop_conf,
-            ..Spec::default()
-        };
-        spec.draft(at, "server", d);
     }
 }

@@ -60,24 +60,71 @@ struct Override<'a> {
     resources: Option<Resources<'a>>,
 }
 
-impl<'a> Override<'a> {
-    /// The names of those that ask for an accelerator.
-    fn accelerated(list: List<Self>, d: &Draft<'a, '_>) -> impl Iterator<Item = Text<'a>> {
-        let asks = |it: &Self| d.asks(it.compute_resources.as_ref()) || d.asks(it.resources.as_ref());
-        let list: Vec<_> = list.0.into_iter().filter(asks).map(|it| it.name).collect();
-        list.into_iter()
+/// JSON of a run, compared as it stands, because whether it changes anything may depend on what is not yet fetched.
+fn parsed<'a, T: Deserialize<'a> + Default>(json: Option<&'a RawValue>, at: At, d: &mut Draft<'a, '_>) -> T {
+    d.raw(json);
+    let read = json.map(|json| serde_json::from_str::<Option<T>>(json.get()));
+    read.transpose().map_or_else(
+        |_| {
+            d.opaque("what it sets", Unseen::Unreadable, at);
+            T::default()
+        },
+        |read| read.flatten().unwrap_or_default(),
+    )
+}
+
+/// What a run sets for the steps and sidecars of one task.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Overrides<'a> {
+    #[serde(borrow, default)]
+    pod_template: Option<&'a RawValue>,
+    /// In v1beta1.
+    #[serde(borrow, default)]
+    task_pod_template: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    step_specs: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    step_overrides: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    sidecar_specs: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    sidecar_overrides: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    compute_resources: Option<&'a RawValue>,
+}
+
+impl<'a> Overrides<'a> {
+    /// What asks for accelerators by them.
+    fn read(self, at: At, asked: &mut Asked<'a>, d: &mut Draft<'a, '_>) {
+        let resources: Option<Resources<'a>> = parsed(self.compute_resources, at, d);
+        asked.all |= d.asks(resources.as_ref());
+        for (json, name) in [
+            (self.pod_template, "podTemplate"),
+            (self.task_pod_template, "taskPodTemplate"),
+        ] {
+            let template = d.field(at, name);
+            asked.all |= pod_template(json, template, d);
+        }
+        let accelerated = |json, d: &mut Draft<'a, '_>| {
+            let list: List<Override<'a>> = parsed(json, at, d);
+            let asks =
+                |it: &Override<'a>| d.asks(it.compute_resources.as_ref()) || d.asks(it.resources.as_ref());
+            let names = list.0.into_iter().filter(asks).map(|it| it.name);
+            names.collect::<Vec<_>>()
+        };
+        for json in [self.step_specs, self.step_overrides] {
+            asked.steps.extend(accelerated(json, d));
+        }
+        for json in [self.sidecar_specs, self.sidecar_overrides] {
+            asked.sidecars.extend(accelerated(json, d));
+        }
     }
 }
 
 /// A pod template of a run: its variables and runtime class; whether all steps have accelerators by it.
 fn pod_template<'a>(template: Option<&'a RawValue>, at: At, d: &mut Draft<'a, '_>) -> bool {
-    d.raw(template);
-    let Some(template) = template else { return false };
-    let Ok(extras) = serde_json::from_str::<Option<PodExtras<'a>>>(template.get()) else {
-        d.opaque("the pod template", Unseen::Unreadable, at);
-        return false;
-    };
-    let extras = extras.unwrap_or_default();
+    let extras: PodExtras<'a> = parsed(template, at, d);
     let class = d.runtime_class(extras.runtime_class_name.as_ref(), at);
     d.env(extras.env, at) || class
 }
@@ -95,15 +142,15 @@ pub struct TaskRunSpec<'a> {
     #[serde(borrow, default)]
     pod_template: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    step_specs: List<Override<'a>>,
+    step_specs: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    step_overrides: List<Override<'a>>,
+    step_overrides: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    sidecar_specs: List<Override<'a>>,
+    sidecar_specs: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    sidecar_overrides: List<Override<'a>>,
+    sidecar_overrides: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    compute_resources: Option<Resources<'a>>,
+    compute_resources: Option<&'a RawValue>,
     #[serde(borrow, default)]
     params: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -133,20 +180,21 @@ impl Kind for TaskRunKind {
             d.raw(json);
         }
         let at = d.field(d.root(), "spec");
-        let template = d.field(at, "podTemplate");
-        let all = pod_template(run.pod_template, template, d) || d.asks(run.compute_resources.as_ref());
         let mut asked = Asked {
-            all,
             // A person at a breakpoint may call a failed step a success.
             debugged: run.debug.is_some_and(|debug| debug.get().contains("onFailure")),
             ..Asked::default()
         };
-        for list in [run.step_specs, run.step_overrides] {
-            asked.steps.extend(Override::accelerated(list, d));
-        }
-        for list in [run.sidecar_specs, run.sidecar_overrides] {
-            asked.sidecars.extend(Override::accelerated(list, d));
-        }
+        let overrides = Overrides {
+            pod_template: run.pod_template,
+            task_pod_template: None,
+            step_specs: run.step_specs,
+            step_overrides: run.step_overrides,
+            sidecar_specs: run.sidecar_specs,
+            sidecar_overrides: run.sidecar_overrides,
+            compute_resources: run.compute_resources,
+        };
+        overrides.read(at, &mut asked, d);
         let mut library = Library::default();
         let frame = match run.task_spec {
             Some(spec) => {
@@ -183,7 +231,7 @@ pub struct PipelineRunSpec<'a> {
     #[serde(borrow, default, deserialize_with = "null_is_default")]
     task_run_template: TaskRunTemplate<'a>,
     #[serde(borrow, default)]
-    task_run_specs: List<OfTask<'a>>,
+    task_run_specs: Option<&'a RawValue>,
     #[serde(borrow, default)]
     params: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -198,7 +246,7 @@ struct TaskRunTemplate<'a> {
     pod_template: Option<&'a RawValue>,
 }
 
-/// `PipelineTaskRunSpec`: what a PipelineRun sets for one of the tasks.
+/// `PipelineTaskRunSpec`: what a PipelineRun sets for one of the tasks; the rest of it is `Overrides`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct OfTask<'a> {
@@ -206,21 +254,6 @@ struct OfTask<'a> {
     pipeline_task_name: Text<'a>,
     #[serde(borrow, default, deserialize_with = "null_is_default")]
     metadata: Meta<'a>,
-    #[serde(borrow, default)]
-    pod_template: Option<&'a RawValue>,
-    /// In v1beta1.
-    #[serde(borrow, default)]
-    task_pod_template: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    step_specs: List<Override<'a>>,
-    #[serde(borrow, default)]
-    step_overrides: List<Override<'a>>,
-    #[serde(borrow, default)]
-    sidecar_specs: List<Override<'a>>,
-    #[serde(borrow, default)]
-    sidecar_overrides: List<Override<'a>>,
-    #[serde(borrow, default)]
-    compute_resources: Option<Resources<'a>>,
 }
 
 /// `tekton.dev` PipelineRun.
@@ -252,24 +285,19 @@ impl Kind for PipelineRunKind {
             let template = d.field(at, name);
             library.all_accelerated |= pod_template(json, template, d);
         }
-        for (of, i) in run.task_run_specs.0.into_iter().zip(0..) {
+        let specs: List<&'a RawValue> = parsed(run.task_run_specs, at, d);
+        for (json, i) in specs.0.into_iter().zip(0..) {
             let at = d.item(at, "taskRunSpecs", i);
+            let (Ok(of), Ok(overrides)) = (
+                serde_json::from_str::<OfTask<'a>>(json.get()),
+                serde_json::from_str::<Overrides<'a>>(json.get()),
+            ) else {
+                d.opaque("what it sets", Unseen::Unreadable, at);
+                continue;
+            };
             d.template_meta(of.metadata, at);
             let asked = library.asked.entry(of.pipeline_task_name).or_default();
-            asked.all |= d.asks(of.compute_resources.as_ref());
-            for (json, name) in [
-                (of.pod_template, "podTemplate"),
-                (of.task_pod_template, "taskPodTemplate"),
-            ] {
-                let template = d.field(at, name);
-                asked.all |= pod_template(json, template, d);
-            }
-            for list in [of.step_specs, of.step_overrides] {
-                asked.steps.extend(Override::accelerated(list, d));
-            }
-            for list in [of.sidecar_specs, of.sidecar_overrides] {
-                asked.sidecars.extend(Override::accelerated(list, d));
-            }
+            overrides.read(at, asked, d);
         }
         match run.pipeline_spec {
             Some(spec) => {

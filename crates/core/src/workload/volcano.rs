@@ -22,6 +22,10 @@ use crate::text::Text;
 
 pub mod flow;
 
+/// For `docs/workloads.md`.
+const PROOF: &str =
+    "an init container in every task; `tasks[].dependsOn` proves nothing, it waits for pods that are ready";
+
 /// `JobSpec`, wherever it stands.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -152,6 +156,10 @@ impl Kind for JobKind {
             Edge::start_of("batch.volcano.sh", "CronJob", VOLCANO),
             Edge::of("flow.volcano.sh", "JobFlow", VOLCANO),
         ],
+        proof: PROOF,
+        limits: &[
+            "The `ray` plugin writes commands of its own: such pods are judged by themselves, with what their Job declares.",
+        ],
         ..Info::new("batch.volcano.sh", "Job", "jobs", &["v1alpha1"])
     };
     type Object<'a> = Job<'a>;
@@ -196,7 +204,10 @@ struct Template<'a> {
 }
 
 impl Kind for CronJobKind {
-    const INFO: Info = Info::new("batch.volcano.sh", "CronJob", "cronjobs", &["v1alpha1"]);
+    const INFO: Info = Info {
+        proof: PROOF,
+        ..Info::new("batch.volcano.sh", "CronJob", "cronjobs", &["v1alpha1"])
+    };
     type Object<'a> = CronJob<'a>;
 
     fn draft<'a>(cron: CronJob<'a>, d: &mut Draft<'a, '_>) {
@@ -247,6 +258,8 @@ struct ReplicatedJob<'a> {
 impl Kind for HyperJobKind {
     const INFO: Info = Info {
         class: Class::Trains,
+        proof: PROOF,
+        limits: &["Its Jobs run in other clusters, each of which needs datagate too."],
         ..Info::new("training.volcano.sh", "HyperJob", "hyperjobs", &["v1alpha1"])
     };
     type Object<'a> = HyperJob<'a>;
@@ -300,6 +313,10 @@ const ENDS: &[&str] = &["AbortJob", "TerminateJob", "CompleteJob"];
 impl Kind for CommandKind {
     const INFO: Info = Info {
         refers_to: &[("batch.volcano.sh", "Job")],
+        proof: "the Job that it lets run again, judged in full; `AbortJob`, `TerminateJob` and `CompleteJob` need none",
+        limits: &[
+            "A Job of a JobFlow declares nothing itself, so a Command for it is refused as undeclared: declare in the JobTemplate as well.",
+        ],
         ..Info::new("bus.volcano.sh", "Command", "commands", &["v1alpha1"])
     };
     type Object<'a> = Command<'a>;

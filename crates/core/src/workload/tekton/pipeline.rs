@@ -97,7 +97,7 @@ struct When<'a> {
 /// A task that is drafted.
 #[derive(Clone, Copy)]
 struct Drafted {
-    node: Option<NodeId>,
+    node: NodeId,
     after: OrderId,
     void: Option<Void>,
     /// It may be skipped together with all that follows.
@@ -156,7 +156,7 @@ impl<'a> PipelineSpec<'a> {
             }
         }
         // They run whatever became of the tasks.
-        let weak = done.iter().flatten().filter_map(|it| it.node);
+        let weak = done.iter().flatten().map(|it| it.node);
         let all: Vec<_> = weak
             .map(|node| Order::Weak(node, Void::ContinuesOnFailure))
             .collect();
@@ -237,13 +237,12 @@ fn sorted(before: &[Vec<Before>]) -> Vec<usize> {
 fn after(previous: &[(Drafted, bool)], d: &mut Draft<'_, '_>) -> OrderId {
     let mut orders = Vec::new();
     for (it, _) in previous {
-        match (it.node, it.void) {
-            (Some(node), None) => orders.push(d.order(Order::Done(node))),
-            (Some(node), Some(void)) => {
-                orders.push(d.order(Order::Weak(node, void)));
+        match it.void {
+            None => orders.push(d.order(Order::Done(it.node))),
+            Some(void) => {
+                orders.push(d.order(Order::Weak(it.node, void)));
                 orders.push(it.after);
             }
-            (None, _) => orders.push(it.after),
         }
     }
     match orders.as_slice() {
@@ -343,7 +342,7 @@ impl<'a> PipelineTask<'a> {
         at: At,
         library: &mut Library<'a>,
         d: &mut Draft<'a, '_>,
-    ) -> Option<NodeId> {
+    ) -> NodeId {
         for json in [self.params, self.matrix, self.when, self.workspaces] {
             d.raw(json);
         }
@@ -385,7 +384,9 @@ impl<'a> PipelineTask<'a> {
             })
         };
         let runs = void.map_or(Runs::ByName, Runs::Maybe);
-        called.map(|inner| d.call(frame, self.name, inner, after, runs, at))
+        // What is not seen, or not fetched yet, stands in the order all the same: two objects that differ in it differ.
+        let inner = called.unwrap_or_else(|| d.frame(at));
+        d.call(frame, self.name, inner, after, runs, at)
     }
 }
 

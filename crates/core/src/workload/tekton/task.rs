@@ -154,7 +154,9 @@ impl<'a> ActionSpec<'a> {
             accelerated: action.accelerated,
             raw: Vec::new(),
         };
-        d.run(d.base(), Text::default(), run, OrderId(0), Runs::Once, at);
+        let frame = d.frame(at);
+        d.run(frame, Text::default(), run, OrderId(0), Runs::Once, at);
+        d.call(d.base(), Text::default(), frame, OrderId(0), Runs::Once, at);
     }
 }
 
@@ -206,21 +208,23 @@ impl<'a> TaskSpec<'a> {
             } else {
                 None
             };
-            let accelerated = asked.steps.contains(&step.name);
-            let action = match step.action {
-                None => None,
-                // What it runs is not known, and said to be so.
-                Some(reference) => match Reference::read(Some(reference), at, d)
-                    .and_then(|reference| library.action(&reference, at, d))
-                {
-                    None => continue,
-                    action => action,
-                },
-            };
+            d.raw(step.params);
             let name = step.name.clone();
-            let mut run = step.run(&template, action.as_deref(), at, library, d);
-            run.accelerated |= accelerated;
-            let node = d.run(frame, name, run, after, Runs::unless(void), at);
+            let runs = Runs::unless(void);
+            let action = step.action.and_then(|reference| {
+                Reference::read(Some(reference), at, d)
+                    .and_then(|reference| library.action(&reference, at, d))
+            });
+            let node = if step.action.is_some() && action.is_none() {
+                // It is not seen, or not fetched yet, and stands in the order all the same.
+                let unseen = d.frame(at);
+                d.call(frame, name, unseen, after, runs, at)
+            } else {
+                let accelerated = asked.steps.contains(&name);
+                let mut run = step.run(&template, action.as_deref(), at, library, d);
+                run.accelerated |= accelerated;
+                d.run(frame, name, run, after, runs, at)
+            };
             after = match void {
                 None => d.order(Order::Done(node)),
                 // It may be skipped or fail, but what came before it did come before.
@@ -319,7 +323,7 @@ impl<'a> Step<'a> {
             args: some(args.unwrap_or_default()),
             rewritten: false,
             accelerated: asks || visible || of_action || template.accelerated,
-            raw: [self.env_from, self.volume_mounts, self.lifecycle, self.params]
+            raw: [self.env_from, self.volume_mounts, self.lifecycle]
                 .into_iter()
                 .flatten()
                 .map(RawValue::get)

@@ -31,6 +31,7 @@ pub struct JobTemplate<'a> {
 impl Kind for JobTemplateKind {
     const INFO: Info = Info {
         class: Class::Template,
+        proof: super::PROOF,
         ..Info::new("flow.volcano.sh", "JobTemplate", "jobtemplates", &["v1alpha1"])
     };
     type Object<'a> = JobTemplate<'a>;
@@ -93,6 +94,12 @@ struct Patch<'a> {
 impl Kind for JobFlowKind {
     const INFO: Info = Info {
         refers_to: &[("flow.volcano.sh", "JobTemplate")],
+        proof: "an init container in every task, or a flow that `dependsOn.targets` waits for, whose template has no `CompleteJob` policy, no `minSuccess`, no count of 0 and no `minAvailable` below its replicas",
+        limits: &[
+            "Volcano takes whatever Job is called `<flow>-<target>` for the one it waits for, so a step in another flow counts as `Declared` only.",
+            "A template is read when the JobFlow is judged, and again by Volcano when it makes the Job.",
+            "`probe` proves nothing. A `patch` is not read by Volcano today; a flow that has one proves nothing.",
+        ],
         ..Info::new("flow.volcano.sh", "JobFlow", "jobflows", &["v1alpha1"])
     };
     type Object<'a> = JobFlow<'a>;
