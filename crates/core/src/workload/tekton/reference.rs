@@ -102,6 +102,8 @@ impl<'a> Reference<'a> {
     pub(super) fn told(&self, kind: &str) -> String {
         let name = shown(&self.name);
         match (&*self.bundle, &*self.resolver) {
+            // A custom task may have no name.
+            ("", "") if name.is_empty() => kind.to_owned(),
             ("", "") => format!("{kind} {name}"),
             ("", resolver) => format!("{kind} from the {} resolver", shown(resolver)),
             (bundle, _) => format!("{kind} {name} of the bundle {}", shown(bundle)),
@@ -152,7 +154,9 @@ impl<'a> Library<'a> {
         at: At,
         d: &mut Draft<'a, '_>,
     ) -> Option<FrameId> {
-        if !matches!(reference.kind.as_str(), "" | "Task") && reference.resolver.is_empty() {
+        // Tekton looks up a Task whatever the kind says, as "task"; only its older versions know one more (reference:
+        // LocalTaskRefResolver).
+        if &*reference.kind == "ClusterTask" && reference.resolver.is_empty() {
             let kind = shown(&reference.kind);
             d.opaque(reference.told(&kind), Unseen::UnknownKind, at);
             return None;
