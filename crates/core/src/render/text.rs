@@ -456,6 +456,9 @@ fn not_first(step: StepType, node: &str, trainer: &str, void: Void, way: &[Box<s
             "Remove what completes it early",
         ),
     };
+    // Steps of Tekton need no name.
+    let named = |name: &str| if name.is_empty() { String::new() } else { format!(" ({name})") };
+    let trainer = if trainer.is_empty() { "what trains" } else { trainer };
     let trainer = match (void, way) {
         // One name says nothing that the trainer's own does not.
         (Void::Elsewhere | Void::After, [first, .., last]) if **first != *node => {
@@ -463,7 +466,8 @@ fn not_first(step: StepType, node: &str, trainer: &str, void: Void, way: &[Box<s
         }
         _ => trainer.to_owned(),
     };
-    format!("{step} ({node}) {how} {trainer}, but {p} needs it to complete first. {remedy}")
+    let node = named(node);
+    format!("{step}{node} {how} {trainer}, but {p} needs it to complete first. {remedy}")
 }
 
 /// Why something cannot be seen, and what to do.
@@ -507,4 +511,18 @@ fn bases_text(bases: &[Box<str>]) -> String {
             .map(|basis| word(basis).map_or_else(|| shown(basis), |word| format!("{basis} ({word})"))),
         3,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_name_is_told_all_the_same() {
+        assert_eq!(
+            not_first(StepType::OptOutFilter, "", "", Void::Beside, &[], "p/r"),
+            "OptOutFilter runs beside what trains, but p/r needs it to complete first. Move it to initContainers, \
+             without restartPolicy Always"
+        );
+    }
 }
