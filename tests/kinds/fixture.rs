@@ -131,7 +131,10 @@ impl Default for Owner {
 
 /// Who asks, in a namespace: `{namespace}` stands for it where an account is one of its own.
 pub fn user(user: &str, namespace: &str) -> String {
-    user.replace("{namespace}", namespace)
+    user.replace("{namespace}", namespace).replace(
+        "system:serviceaccount:ml:",
+        &format!("system:serviceaccount:{namespace}:"),
+    )
 }
 
 fn declared() -> String {
@@ -325,14 +328,6 @@ pub fn placed(object: &Value, namespace: &str) -> Value {
 /// Whether it lives outside the namespaces of the runner.
 pub fn is_elsewhere(object: &Value) -> bool {
     is_cluster_scoped(object) || object["metadata"]["namespace"].is_string()
-}
-
-/// The user of a fixture, whose namespace is `ml`.
-pub fn user(name: &str, namespace: &str) -> String {
-    name.replace(
-        "system:serviceaccount:ml:",
-        &format!("system:serviceaccount:{namespace}:"),
-    )
 }
 
 /// Whether it lives in the cluster.

@@ -457,8 +457,18 @@ fn not_first(step: StepType, node: &str, trainer: &str, void: Void, way: &[Box<s
         ),
     };
     // Steps of Tekton need no name.
-    let named = |name: &str| if name.is_empty() { String::new() } else { format!(" ({name})") };
-    let trainer = if trainer.is_empty() { "what trains" } else { trainer };
+    let named = |name: &str| {
+        if name.is_empty() {
+            String::new()
+        } else {
+            format!(" ({name})")
+        }
+    };
+    let trainer = if trainer.is_empty() {
+        "what trains"
+    } else {
+        trainer
+    };
     let trainer = match (void, way) {
         // One name says nothing that the trainer's own does not.
         (Void::Elsewhere | Void::After, [first, .., last]) if **first != *node => {
