@@ -274,7 +274,11 @@ impl<'de> Visitor<'de> for Request<'_> {
                     if std::mem::replace(&mut seen_object, true) {
                         return Err(A::Error::duplicate_field("object"));
                     }
-                    match review.known_kind().filter(|_| self.objects == Objects::Typed) {
+                    // Of a version that is not known its text is compared, however well it reads.
+                    let typed = |kind: &KnownKind| {
+                        self.objects == Objects::Typed && kind.version(&review.kind.version).is_some()
+                    };
+                    match review.known_kind().filter(typed) {
                         Some(kind) => review.object = Some(Ok(map.next_value_seed(kind)?)),
                         None => review.raw_object = map.next_value::<Option<&RawValue>>()?.map(RawValue::get),
                     }
