@@ -129,6 +129,11 @@ impl Default for Owner {
     }
 }
 
+/// Who asks, in a namespace: `{namespace}` stands for it where an account is one of its own.
+pub fn user(user: &str, namespace: &str) -> String {
+    user.replace("{namespace}", namespace)
+}
+
 fn declared() -> String {
     "metadata.annotations[datagate.dev/datasets]".to_owned()
 }

@@ -60,12 +60,19 @@ struct Named<'a> {
 }
 
 impl Kind for AppWrapperKind {
-    const INFO: Info = Info::new(
-        "workload.codeflare.dev",
-        "AppWrapper",
-        "appwrappers",
-        &["v1beta2"],
-    );
+    const INFO: Info = Info {
+        proof: "what proves it in the kind of the component that trains; nothing of another component",
+        limits: &[
+            "Components start together, whatever their order.",
+            "A component of a kind that is not read is refused if it has a list of containers anywhere, and left alone if it has none: an operator may make pods of it, which are judged when they are made.",
+        ],
+        ..Info::new(
+            "workload.codeflare.dev",
+            "AppWrapper",
+            "appwrappers",
+            &["v1beta2"],
+        )
+    };
     type Object<'a> = AppWrapper<'a>;
 
     fn draft<'a>(wrapper: AppWrapper<'a>, d: &mut Draft<'a, '_>) {

@@ -170,6 +170,11 @@ impl Kind for FlyteWorkflowKind {
     const INFO: Info = Info {
         status: false,
         rewrites: true,
+        proof: "an init container, without `restartPolicy: Always`, in the pod template of every task that trains",
+        limits: &[
+            "The order of its tasks is not read.",
+            "A task that shows neither a container nor a pod, and a workflow whose tasks are stored elsewhere, cannot be seen. They are refused where keys or `workloads: All` govern the workflow; under `Accelerated` alone an encoded task shows no accelerator, so what Flyte makes of it is judged when it is made, in full, and the workflow is left alone.",
+        ],
         ..Info::new("flyte.lyft.com", "FlyteWorkflow", "flyteworkflows", &["v1alpha1"])
     };
     type Object<'a> = FlyteWorkflow<'a>;
@@ -298,6 +303,10 @@ struct TaskActionSpec<'a> {
 impl Kind for TaskActionKind {
     const INFO: Info = Info {
         rewrites: true,
+        proof: "nothing: it is encoded",
+        limits: &[
+            "It is refused where keys or `workloads: All` govern it, and left alone otherwise: it shows no accelerator. The pods and jobs that Flyte makes of it are judged when they are made, in full.",
+        ],
         ..Info::new("flyte.org", "TaskAction", "taskactions", &["v1"])
     };
     type Object<'a> = TaskAction<'a>;

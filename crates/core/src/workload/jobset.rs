@@ -15,7 +15,7 @@ use super::meta::{Meta, null_is_default};
 use super::{Edge, Info, Kind};
 use crate::draft::Draft;
 use crate::path::At;
-use crate::submission::{NodeId, Order, Void};
+use crate::submission::{NodeId, Order, OrderId, Runs, Void};
 use crate::text::Text;
 
 /// `JobSetSpec`, wherever it stands.
@@ -72,6 +72,23 @@ struct DependsOn<'a> {
     status: Text<'a>,
 }
 
+/// A replicated Job that another may wait for.
+#[derive(Clone, Copy)]
+struct Earlier {
+    node: NodeId,
+    after: OrderId,
+    /// Whether it is not ready before it has started: with no replicas it is ready at once.
+    starts: bool,
+}
+
+impl Earlier {
+    /// What is known once it is ready: nothing of what it does, but it has started after what it waits for itself.
+    fn ready(self) -> impl Iterator<Item = Order> {
+        let started = self.starts.then(|| Order::All(Box::new([self.after])));
+        std::iter::once(Order::Weak(self.node, Void::ReadinessOnly)).chain(started)
+    }
+}
+
 impl<'a> JobSetSpec<'a> {
     /// A list of Jobs, of a JobSet or of what becomes one.
     pub fn draft(self, at: At, d: &mut Draft<'a, '_>) {
@@ -79,28 +96,33 @@ impl<'a> JobSetSpec<'a> {
         d.raw(self.volume_claim_policies);
         d.raw(self.managed_by);
         let in_order = &*self.startup_policy.startup_policy_order == "InOrder";
-        let mut previous = None;
-        let mut earlier: HashMap<Text<'a>, NodeId> = HashMap::new();
+        let mut previous: Option<Earlier> = None;
+        let mut earlier: HashMap<Text<'a>, Earlier> = HashMap::new();
         for (job, i) in self.replicated_jobs.0.into_iter().zip(0..) {
             let at = d.item(at, "replicatedJobs", i);
-            // A dependency must come earlier in the list.
-            let after = job.depends_on.0.iter().map(|other| {
+            let mut after = Vec::new();
+            for other in &job.depends_on.0 {
+                // A dependency must come earlier in the list.
                 match (earlier.get(&other.name), other.status.as_str()) {
-                    (Some(node), "Complete") => Order::Done(*node),
-                    (Some(node), _) => Order::Weak(*node, Void::ReadinessOnly),
-                    (None, _) => Order::Start,
+                    (Some(other), "Complete") => after.push(Order::Done(other.node)),
+                    (Some(other), _) => after.extend(other.ready()),
+                    (None, _) => {}
                 }
-            });
-            let in_turn = previous.filter(|_| in_order);
-            let in_turn = in_turn.map(|node| Order::Weak(node, Void::ReadinessOnly));
-            let after = d.all(after.chain(in_turn));
+            }
+            after.extend(previous.filter(|_| in_order).into_iter().flat_map(Earlier::ready));
+            let after = d.all(after);
             d.held(job.replicas == Count::Of(0));
             let template = d.field(at, "template");
             let (frame, runs) = job.template.draft(template, d);
             let runs = job.replicas.runs().and(runs);
             let node = d.call(d.base(), job.name.clone(), frame, after, runs, at);
-            previous = Some(node);
-            earlier.insert(job.name, node);
+            let this = Earlier {
+                node,
+                after,
+                starts: job.replicas.runs() == Runs::Once,
+            };
+            previous = Some(this);
+            earlier.insert(job.name, this);
         }
     }
 }

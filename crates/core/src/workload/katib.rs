@@ -14,6 +14,9 @@ use crate::render::shown;
 use crate::submission::{OrderId, Role, Runs, Unseen};
 use crate::text::Text;
 
+/// Trials are not ordered among one another.
+const PROOF: &str = "what proves it in the kind that the trial runs";
+
 /// `MetricsCollectorSpec`.
 #[derive(Debug, Default, Deserialize)]
 struct MetricsCollectorSpec<'a> {
@@ -143,6 +146,12 @@ impl Kind for ExperimentKind {
     const INFO: Info = Info {
         class: Class::Trains,
         rewrites: true,
+        proof: PROOF,
+        limits: &[
+            "A `trialTemplate.configMap` is YAML text, which is not read, and is refused: write the template out in `trialSpec`.",
+            "A kind of trial that is not read is refused.",
+            "An image in which a parameter stands is nobody's trusted image.",
+        ],
         ..Info::new("kubeflow.org", "Experiment", "experiments", &["v1beta1"])
     };
     type Object<'a> = Experiment<'a>;
@@ -201,6 +210,8 @@ impl Kind for TrialKind {
         class: Class::Trains,
         rewrites: true,
         creators: &[Edge::of("kubeflow.org", "Experiment", KATIB)],
+        proof: PROOF,
+        limits: &["A kind of run that is not read is refused."],
         ..Info::new("kubeflow.org", "Trial", "trials", &["v1beta1"])
     };
     type Object<'a> = Trial<'a>;

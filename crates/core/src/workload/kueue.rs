@@ -72,6 +72,9 @@ impl Kind for WorkloadKind {
             Edge::of("leaderworkerset.x-k8s.io", "LeaderWorkerSet", KUEUE),
             Edge::of("workload.codeflare.dev", "AppWrapper", KUEUE),
         ],
+        limits: &[
+            "The order between the pod sets of a job does not stand in it, so one that declares data and is not made by Kueue for a job needs the step in each pod set.",
+        ],
         ..Info::new("kueue.x-k8s.io", "Workload", "workloads", &["v1beta2", "v1beta1"])
     };
     type Object<'a> = Workload<'a>;

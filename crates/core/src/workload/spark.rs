@@ -28,6 +28,7 @@ const PROOF: &str = "an init container in `driver` and in `executor`, or in thei
 /// For `docs/workloads.md`.
 const LIMITS: &[&str] = &[
     "Init containers are added to the pods by the operator's own webhook, and executors are made by the driver with an account of the namespace: each pod is judged by what it is when it is made, with what its application declares.",
+    "The pod of a driver that asks for no accelerator is looked at only where a policy governs `All`, like every such pod.",
     "`sparkConf` may name pod template files and feature steps; what they add cannot be seen and is refused.",
 ];
 

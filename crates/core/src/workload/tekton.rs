@@ -27,6 +27,15 @@ use self::task::{ActionSpec, Asked, TaskSpec};
 
 const GROUP: &str = "tekton.dev";
 
+/// Steps are in one pod and in strict order.
+const STEP: &str = "an earlier step of the same task, without `when` and without `onError: continue`";
+
+/// Tasks are known by name.
+const TASK: &str = "an earlier step of the same task, without `when` and without `onError: continue`; or, as `Declared` only, a task for which the other waits by `runAfter` or by using its results, without `when`, `onError: continue` or a `matrix` that may be empty";
+
+/// What is not in the cluster.
+const RESOLVERS: &str = "A reference to git, a hub, a bundle or a URL, a custom task and a `ClusterTask` cannot be seen, and are refused where the run is governed. The cluster resolver is followed if the reference names the namespace.";
+
 /// An object with a spec.
 #[derive(Debug, Deserialize)]
 #[serde(bound(deserialize = "S: Deserialize<'de> + Default"))]
@@ -168,6 +177,12 @@ impl Kind for TaskRunKind {
         rewrites: true,
         creators: &[Edge::of(GROUP, "PipelineRun", TEKTON)],
         refers_to: &[(GROUP, "Task"), (GROUP, "StepAction")],
+        proof: STEP,
+        limits: &[
+            RESOLVERS,
+            "Sidecars start beside the steps, so one that trains has no filter before it. A breakpoint on failure lets a person call a failed step a success, so nothing is proved with one.",
+            "An image that a parameter names is nobody's trusted image.",
+        ],
         ..Info::new(GROUP, "TaskRun", "taskruns", &["v1", "v1beta1"])
     };
     type Object<'a> = Of<'a, TaskRunSpec<'a>>;
@@ -266,6 +281,12 @@ impl Kind for PipelineRunKind {
         // Of a pipeline that is a task of another.
         creators: &[Edge::of(GROUP, "PipelineRun", TEKTON)],
         refers_to: &[(GROUP, "Pipeline"), (GROUP, "Task"), (GROUP, "StepAction")],
+        proof: TASK,
+        limits: &[
+            RESOLVERS,
+            "Tekton takes whatever TaskRun has the name of a task's run for that run, whoever made it. So a filter in a task of its own is believed only where `Declared` evidence is; as a step of the task that trains it is proved.",
+            "`finally` runs whatever became of the tasks, so nothing comes provably before it.",
+        ],
         ..Info::new(GROUP, "PipelineRun", "pipelineruns", &["v1", "v1beta1"])
     };
     type Object<'a> = Of<'a, PipelineRunSpec<'a>>;
@@ -324,6 +345,8 @@ impl Kind for TaskKind {
     const INFO: Info = Info {
         class: Class::Template,
         refers_to: &[(GROUP, "StepAction")],
+        proof: STEP,
+        limits: &[RESOLVERS],
         ..Info::new(GROUP, "Task", "tasks", &["v1", "v1beta1"])
     };
     type Object<'a> = Of<'a, TaskSpec<'a>>;
@@ -346,6 +369,8 @@ impl Kind for PipelineKind {
     const INFO: Info = Info {
         class: Class::Template,
         refers_to: &[(GROUP, "Pipeline"), (GROUP, "Task"), (GROUP, "StepAction")],
+        proof: TASK,
+        limits: &[RESOLVERS],
         ..Info::new(GROUP, "Pipeline", "pipelines", &["v1", "v1beta1"])
     };
     type Object<'a> = Of<'a, PipelineSpec<'a>>;
@@ -364,6 +389,10 @@ pub struct StepActionKind;
 impl Kind for StepActionKind {
     const INFO: Info = Info {
         class: Class::Template,
+        proof: "nothing: it is one step",
+        limits: &[
+            "One that declares data to train on is refused where a step is required, because nothing comes before it. Declare it where the action is used.",
+        ],
         ..Info::new(GROUP, "StepAction", "stepactions", &["v1beta1", "v1alpha1"])
     };
     type Object<'a> = Of<'a, ActionSpec<'a>>;

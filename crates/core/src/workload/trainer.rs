@@ -138,10 +138,11 @@ impl<'a> TrainJobSpec<'a> {
         let template = d.field(inside, "spec.template");
         d.template_meta(std::mem::take(&mut runtime.metadata), inside);
         d.template_meta(std::mem::take(&mut runtime.spec.template.metadata), template);
-        for patch in patches {
-            patch.apply(&mut runtime.spec.template.spec, d);
+        patch::apply(patches, &mut runtime.spec.template.spec, d);
+        if self.complete(&mut runtime.spec).is_err() {
+            let at = d.field(at, "trainer");
+            d.opaque("the trainer in so many containers", Unseen::TooFar, at);
         }
-        self.complete(&mut runtime.spec);
         let jobs = d.field(template, "spec");
         runtime.spec.template.spec.draft(jobs, d);
     }
@@ -204,7 +205,7 @@ impl<'a> TrainJobSpec<'a> {
     }
 
     /// What the Trainer itself sets in the runtime.
-    fn complete(self, runtime: &mut RuntimeSpec<'a>) {
+    fn complete(self, runtime: &mut RuntimeSpec<'a>) -> Result<(), complete::TooMany> {
         let policy = runtime.ml_policy.as_ref();
         let has = |what: fn(&MLPolicy) -> bool| policy.is_some_and(what);
         let tune: &[&str] = &["tune", "run"];
@@ -226,10 +227,10 @@ impl<'a> TrainJobSpec<'a> {
             args: trainer.args.value,
             resources: trainer.resources_per_node.value,
             env: trainer.env.value,
-            dataset: self.initializer.value.dataset.env,
-            model: self.initializer.value.model.env,
+            dataset_devices: complete::gives_devices(&self.initializer.value.dataset.env),
+            model_devices: complete::gives_devices(&self.initializer.value.model.env),
         };
-        completion.apply(&mut runtime.template.spec);
+        completion.apply(&mut runtime.template.spec)
     }
 }
 

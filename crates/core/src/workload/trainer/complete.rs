@@ -26,13 +26,23 @@ pub(super) struct Completion<'a> {
     pub(super) args: Option<List<Text<'a>>>,
     pub(super) resources: Resources<'a>,
     pub(super) env: Env<'a>,
-    pub(super) dataset: Env<'a>,
-    pub(super) model: Env<'a>,
+    /// Whether the variables of the initializers give access to devices.
+    pub(super) dataset_devices: bool,
+    /// The same for the model.
+    pub(super) model_devices: bool,
 }
 
+/// Containers that one TrainJob may set: each takes a copy of its command.
+const MAX_NODES: usize = 8;
+
+/// It is in more containers than can be followed.
+pub(super) struct TooMany;
+
 impl<'a> Completion<'a> {
-    /// Sets it.
-    pub(super) fn apply(self, runtime: &mut JobSetSpec<'a>) {
+    /// Sets it, unless that is in too many containers.
+    pub(super) fn apply(self, runtime: &mut JobSetSpec<'a>) -> Result<(), TooMany> {
+        let devices = gives_devices(&self.env);
+        let mut nodes: usize = 0;
         // Only the TrainJob holds it back.
         runtime.suspend = false;
         let jobs = &mut runtime.replicated_jobs.0;
@@ -46,20 +56,30 @@ impl<'a> Completion<'a> {
                         job.template.spec.completions = self.count;
                     }
                     for container in named(job, NODE) {
+                        nodes = nodes.saturating_add(1);
+                        if nodes > MAX_NODES {
+                            return Err(TooMany);
+                        }
                         self.train(container);
-                        self.equip(container);
+                        self.equip(container, devices);
                     }
                 }
                 Some("dataset-initializer") => {
                     job.replicas = Count::Of(1);
-                    named(job, "dataset-initializer").for_each(|it| add(it, &self.dataset));
+                    named(job, "dataset-initializer").for_each(|it| give(it, self.dataset_devices));
                 }
                 Some("model-initializer") => {
                     job.replicas = Count::Of(1);
-                    named(job, "model-initializer").for_each(|it| add(it, &self.model));
+                    named(job, "model-initializer").for_each(|it| give(it, self.model_devices));
                 }
                 _ if self.launcher_is_node && *job.name == *NODE => {
-                    named(job, NODE).for_each(|it| self.equip(it));
+                    for container in named(job, NODE) {
+                        nodes = nodes.saturating_add(1);
+                        if nodes > MAX_NODES {
+                            return Err(TooMany);
+                        }
+                        self.equip(container, devices);
+                    }
                 }
                 _ => {}
             }
@@ -72,6 +92,7 @@ impl<'a> Completion<'a> {
                 });
             }
         }
+        Ok(())
     }
 
     fn train(&self, node: &mut Container<'a>) {
@@ -89,13 +110,13 @@ impl<'a> Completion<'a> {
     }
 
     /// Some versions replace the resources and some merge them, so all that either asks for counts.
-    fn equip(&self, node: &mut Container<'a>) {
+    fn equip(&self, node: &mut Container<'a>, devices: bool) {
         let resources = node.resources.get_or_insert_default();
         let more = &self.resources;
         resources.limits.0.extend(more.limits.0.iter().cloned());
         resources.requests.0.extend(more.requests.0.iter().cloned());
         resources.claims.0.extend(more.claims.0.iter().copied());
-        add(node, &self.env);
+        give(node, devices);
     }
 
     /// The image of the init container that Flux adds: of the TrainJob, of the runtime, or the Trainer's own.
@@ -123,18 +144,18 @@ fn named<'j, 'a>(
     containers.filter(move |container| *container.name == *name)
 }
 
-/// Adds variables of which the keys are read where they stand.
-fn add<'a>(container: &mut Container<'a>, env: &Env<'a>) {
-    container.env.variables.extend(gives_devices(env));
+/// Adds the variable that gives access to devices; keys are read where they stand.
+pub(super) fn give(container: &mut Container<'_>, devices: bool) {
+    let name = VISIBLE_DEVICES.into();
+    let variable = devices.then_some(EnvVar { name, value: None });
+    container.env.variables.extend(variable);
 }
 
-/// The one variable that gives access to devices, if it is among these.
-pub(super) fn gives_devices<'a>(env: &Env<'a>) -> Option<EnvVar<'a>> {
-    let name = Text::from(VISIBLE_DEVICES);
+/// Whether any of these variables gives access to devices.
+pub(super) fn gives_devices(env: &Env<'_>) -> bool {
     env.variables
         .iter()
-        .any(|variable| variable.name == name)
-        .then_some(EnvVar { name, value: None })
+        .any(|variable| *variable.name == *VISIBLE_DEVICES)
 }
 
 /// The literal value of a variable; the last one of the name counts.

@@ -6,13 +6,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::ANCESTOR;
-use super::complete::gives_devices;
+use super::complete::{give, gives_devices};
 use crate::draft::Draft;
 use crate::path::At;
 use crate::render::shown;
 use crate::submission::Unseen;
 use crate::text::Text;
-use crate::workload::jobset::JobSetSpec;
+use crate::workload::jobset::{JobSetSpec, ReplicatedJob};
 use crate::workload::leaf::{List, Verbatim};
 use crate::workload::meta::{Meta, null_is_default};
 use crate::workload::pod::{Container, Env};
@@ -228,26 +228,53 @@ impl<'a> Patch<'a> {
         Some(self)
     }
 
-    /// Patches the Jobs that it names. What it names and the runtime has not, the Trainer would refuse; it is opaque.
-    pub(super) fn apply(mut self, runtime: &mut JobSetSpec<'a>, d: &mut Draft<'a, '_>) {
-        for name in std::mem::take(&mut self.jobs) {
-            let mut jobs = runtime.replicated_jobs.0.iter_mut();
-            let Some(job) = jobs.find(|job| job.name == name) else {
-                let named = format!("the replicated Job {} of the runtime", shown(&name));
-                d.opaque(named, Unseen::NotFound, self.at);
+    /// Patches one Job. A container that it names and the Job has not, the Trainer would refuse; it is opaque.
+    fn apply(&self, job: &mut ReplicatedJob<'a>, d: &mut Draft<'a, '_>) {
+        if let Some(ancestor) = &self.ancestor {
+            let labels = &mut job.template.metadata.labels.read;
+            labels.retain(|(key, _)| **key != *ANCESTOR);
+            labels.push((ANCESTOR.into(), ancestor.clone()));
+        }
+        let pod = &mut job.template.spec.template.spec;
+        let (init, main) = (&self.pod.init_containers.value.0, &self.pod.containers.value.0);
+        for missing in merge(&mut pod.init_containers.0, init).chain(merge(&mut pod.containers.0, main)) {
+            let named = format!("the container {} of the runtime", shown(missing));
+            d.opaque(named, Unseen::NotFound, self.at);
+        }
+    }
+}
+
+/// Containers that all patches of one TrainJob may pass over, so that many patches of a large Job stay cheap. What the
+/// Trainer's schema allows is far below.
+const MAX_PASSED: usize = 100_000;
+
+/// Applies patches in their order.
+pub(super) fn apply<'a>(patches: Vec<Patch<'a>>, runtime: &mut JobSetSpec<'a>, d: &mut Draft<'a, '_>) {
+    let jobs = &mut runtime.replicated_jobs.0;
+    let index: HashMap<Text<'a>, usize> = jobs.iter().map(|job| job.name.clone()).zip(0..).collect();
+    let mut passed: usize = 0;
+    for patch in patches {
+        for name in &patch.jobs {
+            let Some(job) = index.get(name).and_then(|at| jobs.get_mut(*at)) else {
+                let named = format!("the replicated Job {} of the runtime", shown(name));
+                d.opaque(named, Unseen::NotFound, patch.at);
                 continue;
             };
-            if let Some(ancestor) = &self.ancestor {
-                let labels = &mut job.template.metadata.labels.read;
-                labels.retain(|(key, _)| **key != *ANCESTOR);
-                labels.push((ANCESTOR.into(), ancestor.clone()));
+            let pod = &job.template.spec.template.spec;
+            let containers = pod.init_containers.0.len().saturating_add(pod.containers.0.len());
+            let named = &patch.pod;
+            let names = named
+                .init_containers
+                .value
+                .0
+                .len()
+                .saturating_add(named.containers.value.0.len());
+            passed = passed.saturating_add(containers).saturating_add(names);
+            if passed > MAX_PASSED {
+                d.opaque("all that so many patches change", Unseen::TooFar, patch.at);
+                return;
             }
-            let pod = &mut job.template.spec.template.spec;
-            let (init, main) = (&self.pod.init_containers.value.0, &self.pod.containers.value.0);
-            for missing in merge(&mut pod.init_containers.0, init).chain(merge(&mut pod.containers.0, main)) {
-                let named = format!("the container {} of the runtime", shown(missing));
-                d.opaque(named, Unseen::NotFound, self.at);
-            }
+            patch.apply(job, d);
         }
     }
 }
@@ -269,8 +296,8 @@ fn merge<'p, 'a>(
     for (mut container, i) in containers.drain(..).zip(0..) {
         match patched.get(container.name.as_str()).copied() {
             Some(index) => {
-                let env = patches.get(index).map(|patch| &patch.env);
-                container.env.variables.extend(env.and_then(gives_devices));
+                let devices = patches.get(index).is_some_and(|patch| gives_devices(&patch.env));
+                give(&mut container, devices);
                 // Names are unique; should they not be, nothing is lost.
                 match ours.get_mut(index) {
                     Some(slot) if slot.is_none() => *slot = Some((i, container)),
@@ -295,4 +322,39 @@ fn merge<'p, 'a>(
     }
     containers.extend(others.map(|(_, container)| container));
     missing.into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patched_containers_take_the_order_of_the_patch() {
+        let named = |name: char| Text::from(name.to_string());
+        for (containers, patches, merged, missing) in [
+            ("abc", "", "abc", ""),
+            ("abc", "b", "abc", ""),
+            ("abc", "ac", "abc", ""),
+            ("abc", "ca", "bca", ""),
+            ("abcd", "db", "acdb", ""),
+            ("ab", "ba", "ba", ""),
+            ("ab", "bxa", "ba", "x"),
+            ("aab", "ba", "aba", ""),
+            ("", "x", "", "x"),
+        ] {
+            let container = |name| Container {
+                name: named(name),
+                ..Container::default()
+            };
+            let patch = |name| ContainerPatch {
+                name: named(name),
+                ..ContainerPatch::default()
+            };
+            let mut list: Vec<Container<'_>> = containers.chars().map(container).collect();
+            let patches: Vec<ContainerPatch<'_>> = patches.chars().map(patch).collect();
+            let lost: String = merge(&mut list, &patches).collect();
+            let got: String = list.iter().map(|container| container.name.as_str()).collect();
+            assert_eq!((&*got, &*lost), (merged, missing), "{containers}");
+        }
+    }
 }
