@@ -327,14 +327,6 @@ pub fn is_elsewhere(object: &Value) -> bool {
     is_cluster_scoped(object) || object["metadata"]["namespace"].is_string()
 }
 
-/// The user of a fixture, whose namespace is `ml`.
-pub fn user(name: &str, namespace: &str) -> String {
-    name.replace(
-        "system:serviceaccount:ml:",
-        &format!("system:serviceaccount:{namespace}:"),
-    )
-}
-
 /// Whether it lives in the cluster.
 pub fn is_cluster_scoped(object: &Value) -> bool {
     let (group, _) = group_version(object);
