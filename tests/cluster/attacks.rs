@@ -19,5 +19,6 @@ mod governance;
 mod namespaces;
 mod owners;
 mod size;
+mod status;
 mod steps;
 mod verbs;

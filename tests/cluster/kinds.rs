@@ -126,29 +126,35 @@ pub fn kinds() -> &'static Kinds {
         }
         let fixtures: Vec<Fixture> = fixture::all().into_iter().filter_map(|(_, it)| it.ok()).collect();
         // Every policy judges what lives in the cluster, so that is made before there is any.
-        for object in fixtures.iter().flat_map(Fixture::surroundings) {
-            if is_elsewhere(object) {
-                if let Some(namespace) = object["metadata"]["namespace"].as_str() {
-                    let meta = json!({"name": namespace});
-                    rig.api
-                        .create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": meta}));
-                }
-                let answer = rig.api.create(object);
-                assert!([201, 409].contains(&answer.code), "{answer:#?}");
-            }
-        }
         let mut alone = BTreeMap::new();
-        for fixture in fixtures {
-            if fixture.kind().unwrap().info().scope == Scope::Cluster {
-                let course = Course::new(&rig, &fixture);
-                let result = catch_unwind(AssertUnwindSafe(|| course.run()));
-                course.lift();
-                alone.insert(fixture.name.clone(), result);
-            }
+        let (in_cluster, in_namespaces): (Vec<_>, Vec<_>) = fixtures
+            .iter()
+            .partition(|it| it.kind().unwrap().info().scope == Scope::Cluster);
+        for fixture in in_cluster {
+            make_elsewhere(&rig.api, fixture);
+            let course = Course::new(&rig, fixture);
+            let result = catch_unwind(AssertUnwindSafe(|| course.run()));
+            course.lift();
+            alone.insert(fixture.name.clone(), result);
+        }
+        for fixture in in_namespaces {
+            make_elsewhere(&rig.api, fixture);
         }
         let alone = Mutex::new(alone);
         Kinds { rig, alone }
     })
+}
+
+/// Makes what a fixture refers to in the cluster and in other namespaces.
+fn make_elsewhere(api: &Api, fixture: &Fixture) {
+    for object in fixture.surroundings().filter(|it| is_elsewhere(it)) {
+        if let Some(namespace) = object["metadata"]["namespace"].as_str() {
+            let meta = json!({"name": namespace});
+            api.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": meta}));
+        }
+        let answer = api.create(object);
+        assert!([201, 409].contains(&answer.code), "{answer:#?}");
+    }
 }
 
 fn run(name: &str) {
@@ -278,18 +284,15 @@ impl<'a> Course<'a> {
         if self.fixture.kind().unwrap().info().scope != Scope::Cluster {
             return;
         }
-        for what in ["held", "strict", "lenient"] {
-            let namespace = self.namespace(what);
-            if self
-                .rig
-                .api
-                .delete(&policy(Strictness::Strict, &namespace), "Background")
-                .code
-                == 200
-            {
-                let gone = || (self.rig.api.dry_run(&probe(&namespace)).code == 201).then_some(());
-                self.rig.wait("the policy is gone", gone);
-            }
+        let list = "/apis/datagate.dev/v1alpha1/datasetpolicies";
+        let list = self.rig.api.get_path(list).admitted();
+        let names = list["items"].as_array().unwrap().iter();
+        let names = names.map(|it| it["metadata"]["name"].as_str().unwrap());
+        for namespace in names.filter(|it| it.starts_with(&self.namespace(""))) {
+            let policy = policy(Strictness::Strict, namespace);
+            self.rig.api.delete(&policy, "Background").admitted();
+            let gone = || (self.rig.api.dry_run(&probe(namespace)).code == 201).then_some(());
+            self.rig.wait("the policy is gone", gone);
         }
         self.rig.api.delete(&self.fixture.object, "Background");
     }

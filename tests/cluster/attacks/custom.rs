@@ -58,6 +58,36 @@ fn b30_every_kind_of_other_projects_by_every_verb() {
     });
 }
 
+/// As large as it may be stored, and compared twice over in the filter.
+#[test]
+fn attack_09_large_objects_of_other_kinds() {
+    let namespace = "attack-09-other-kinds";
+    let rig = &kinds().rig;
+    let fixture = Fixture::read("pytorchjob").unwrap();
+    make_namespace(&rig.api, namespace);
+    enforce(rig, policy(fixture.policy, namespace), namespace);
+    let api = rig.api.almighty(PERSON);
+    let mut job = placed(&fixture.object, namespace);
+    job["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    // Stored as JSON, in which each of these is six bytes.
+    job["spec"]["notes"] = json!("<".repeat(230_000));
+    kinds::refused(
+        "create",
+        &api.create(&paused(&job)),
+        422,
+        &fixture.region_paused(),
+    );
+    api.create(&job).admitted();
+    let status = json!({"status": {"conditions": [{"type": "Running", "status": "True"}]}});
+    api.merge_sub(&job, "status", &status).admitted();
+    let labels = json!({"metadata": {"labels": {"team": "a"}}});
+    api.merge(&job, &labels).admitted();
+    let bad = merge(&job, &paused(&job));
+    kinds::refused("merge", &api.merge(&job, &bad), 403, &fixture.region_paused());
+    api.merge(&job, &json!({"metadata": {"finalizers": null}}))
+        .admitted();
+}
+
 fn by_every_verb(fixture: &Fixture) {
     let rig = &kinds().rig;
     let namespace = format!("{}-verbs", fixture.name);
