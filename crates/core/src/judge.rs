@@ -316,7 +316,9 @@ impl<'a> Judge<'a> {
                 root: at,
             };
             let of_root = decide(&subject, self.world, self.now);
-            forgive(&mut found.list, &of_root.list);
+            let owner = chain.first();
+            let late = owner.is_some_and(|owner| !owner.submission.references.is_empty());
+            forgive(&mut found.list, &of_root.list, late);
         }
         if let Owner::Unverified { owner, why } = &owner {
             tell_unverified(owner, *why, &mut found.list);

@@ -22,8 +22,9 @@ pub(super) fn claims_more(identity: &Identity<'_>, old: Option<&Drafted<'_>>) ->
 }
 
 /// What the root itself would be refused for now is forgiven to its child, but never a pause that reaches running
-/// workloads.
-pub(super) fn forgive(list: &mut Vec<Finding<At>>, of_root: &[Finding<At>]) {
+/// workloads. Nor, where the owner takes its parts from templates when it makes the child (`late`), what only the
+/// templates can have changed: a step that is gone, or something that cannot be seen any more.
+pub(super) fn forgive(list: &mut Vec<Finding<At>>, of_root: &[Finding<At>], late: bool) {
     fn key(it: &Finding<At>) -> (&str, Option<&str>, Option<&str>, Reason) {
         (
             &it.policy,
@@ -42,8 +43,16 @@ pub(super) fn forgive(list: &mut Vec<Finding<At>>, of_root: &[Finding<At>]) {
     let of_root: HashSet<_> = of_root.iter().map(key).collect();
     list.retain(|it| {
         let pauses = it.pause == Some(RunningWorkloads::BlockNewPods);
-        pauses || unjudged(it) || !of_root.contains(&key(it))
+        pauses || unjudged(it) || late && is_of_templates(it.reason()) || !of_root.contains(&key(it))
     });
+}
+
+/// Whether a change of a template alone brings such findings about.
+fn is_of_templates(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::StepMissing | Reason::StepNotFirst | Reason::EvidenceInsufficient | Reason::WorkloadOpaque
+    )
 }
 
 /// A child that could not be verified inherits nothing; where that is why nothing is declared, it is told.
