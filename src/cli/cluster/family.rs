@@ -16,6 +16,9 @@ use super::object::Uid;
 pub struct Family {
     /// Owners that children name and that have not been seen, with the kind of the child.
     claimed: HashSet<(Uid, KnownKind, KnownKind)>,
+    /// What has been seen of kinds that make objects of their own kind (the pipelines of a PipelineRun), which may come in
+    /// any order.
+    seen: HashSet<Uid>,
     /// Running pods below each owner.
     running: HashMap<Uid, usize>,
 }
@@ -63,6 +66,9 @@ impl Family {
     pub fn note(&mut self, kind: KnownKind, uid: Uid, owner: Option<(KnownKind, Uid)>, running: bool) {
         for child in KnownKind::ALL.iter().filter(|child| makes(kind, **child)) {
             self.claimed.remove(&(uid, kind, *child));
+            if *child == kind {
+                self.seen.insert(uid);
+            }
         }
         if running {
             *self.running.entry(uid).or_default() += 1;
@@ -71,7 +77,9 @@ impl Family {
         let Some((owner_kind, owner)) = owner.filter(|(kind, _)| *kind != KnownKind::Pod) else {
             return;
         };
-        self.claimed.insert((owner, owner_kind, kind));
+        if !self.seen.contains(&owner) {
+            self.claimed.insert((owner, owner_kind, kind));
+        }
         let below = self.running(uid);
         // A pod below nobody is not asked for again, and those below somebody are many.
         if running {
@@ -105,7 +113,9 @@ impl Family {
     /// How many numbers are kept.
     #[must_use]
     pub fn kept(&self) -> usize {
-        self.claimed.len().saturating_add(self.running.len())
+        [self.claimed.len(), self.seen.len(), self.running.len()]
+            .into_iter()
+            .fold(0, usize::saturating_add)
     }
 }
 
@@ -124,7 +134,10 @@ mod tests {
         let at = |kind: KnownKind| order.iter().position(|it| *it == kind).unwrap();
         for owner in KnownKind::ALL {
             for child in KnownKind::ALL.iter().filter(|child| makes(*owner, **child)) {
-                assert!(at(*child) < at(*owner), "{child:?} is made by {owner:?}");
+                assert!(
+                    child == owner || at(*child) < at(*owner),
+                    "{child:?} is made by {owner:?}"
+                );
             }
         }
     }
@@ -165,6 +178,19 @@ mod tests {
         );
         family.note(KnownKind::CronJob, cron, None, false);
         assert_eq!(family.missing(|_| true), HashMap::new());
+    }
+
+    #[test]
+    fn a_kind_that_makes_its_own_kind_is_read_in_any_order() {
+        let [parent, child] = ["parent", "child"].map(Uid::of);
+        let owned = Some((KnownKind::PipelineRun, parent));
+        for (first, second) in [((parent, None), (child, owned)), ((child, owned), (parent, None))] {
+            let mut family = Family::default();
+            for (uid, owner) in [first, second] {
+                family.note(KnownKind::PipelineRun, uid, owner, false);
+            }
+            assert_eq!(family.missing(|_| true), HashMap::new());
+        }
     }
 
     #[test]
