@@ -12,7 +12,7 @@ use super::{kinds, root};
 const PROJECTS: &[(&str, &[&str])] = &[
     ("Kubernetes", &["", "batch", "apps"]),
     (
-        "Kubeflow training operator, MPI operator, notebooks, Katib",
+        "Kubeflow: training and MPI operators, notebooks, Katib, Pipelines",
         &["kubeflow.org"],
     ),
     ("Kubeflow Trainer", &["trainer.kubeflow.org"]),
@@ -28,7 +28,6 @@ const PROJECTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("Argo Workflows", &["argoproj.io"]),
-    ("Kubeflow Pipelines", &["pipelines.kubeflow.org"]),
     ("Tekton", &["tekton.dev"]),
     ("Spark", &["sparkoperator.k8s.io"]),
     (
@@ -47,6 +46,15 @@ pub fn page() -> String {
         "<!-- Made from crates/core/src/workload/ and examples/ by `make generate`; do not edit. -->\n\n{head}"
     );
     let mut told = 0;
+    page.push_str("\n| project | kinds |\n|---|---|\n");
+    for (project, groups) in PROJECTS {
+        let kinds = KnownKind::ALL.iter().map(|kind| kind.info());
+        let kinds: Vec<String> = kinds
+            .filter(|info| groups.contains(&info.group))
+            .map(|info| format!("[{}](#{})", info.kind, anchor(&heading(info))))
+            .collect();
+        writeln!(page, "| {project} | {} |", kinds.join(", ")).unwrap();
+    }
     for (project, groups) in PROJECTS {
         let kinds: Vec<&Info> = KnownKind::ALL
             .iter()
@@ -100,11 +108,7 @@ fn accounts(page: &mut String) {
 }
 
 fn kind(page: &mut String, info: &Info) {
-    let name = match info.group {
-        "" => info.kind.to_owned(),
-        group => format!("{} ({group})", info.kind),
-    };
-    write!(page, "\n### {name}\n\n").unwrap();
+    write!(page, "\n### {}\n\n", heading(info)).unwrap();
     let versions = info.versions.join(", ");
     let scope = match info.scope {
         Scope::Namespaced => "",
@@ -123,12 +127,29 @@ fn kind(page: &mut String, info: &Info) {
         let names: Vec<&str> = info.refers_to.iter().map(|(_, kind)| *kind).collect();
         writeln!(page, "What it refers to is read with it: {}.", names.join(", ")).unwrap();
     }
+    if !info.limits.is_empty() {
+        page.push('\n');
+    }
     for limit in info.limits {
-        writeln!(page, "\n* {limit}").unwrap();
+        writeln!(page, "* {limit}").unwrap();
     }
     if let Some(example) = example(info) {
         write!(page, "\n```yaml\n{}\n```\n", example.trim_end()).unwrap();
     }
+}
+
+fn heading(info: &Info) -> String {
+    match info.group {
+        "" => info.kind.to_owned(),
+        group => format!("{} ({group})", info.kind),
+    }
+}
+
+/// What a heading is called in links.
+fn anchor(heading: &str) -> String {
+    let kept = |c: &char| c.is_ascii_alphanumeric() || matches!(c, ' ' | '-');
+    let kept: String = heading.to_lowercase().chars().filter(kept).collect();
+    kept.replace(' ', "-")
 }
 
 fn class(info: &Info) -> &'static str {

@@ -7,8 +7,8 @@ use crate::fetched::{Fetched, Need, Resource};
 use crate::path::{At, Paths, Seg};
 use crate::settings::Settings;
 use crate::submission::{
-    Carrier, FrameId, Key, Node, NodeId, Opaque, Order, OrderId, Role, Run, Runs, Submission, Unseen, Void,
-    What,
+    Carrier, FrameId, Key, Node, NodeId, Opaque, Order, OrderId, Place, Role, Run, Runs, Submission, Unseen,
+    Void, What,
 };
 use crate::text::Text;
 use crate::workload::leaf::List;
@@ -220,6 +220,11 @@ impl<'a, 's> Draft<'a, 's> {
         if self.depth == 0 {
             self.submission.status = status.map(RawValue::get).filter(|json| says_something(json));
         }
+    }
+
+    /// What comes first is written as the first of its steps, not as an init container.
+    pub fn has_steps(&mut self) {
+        self.submission.place = Place::Steps;
     }
 
     /// Something that will run and cannot be seen.

@@ -9,7 +9,7 @@ use crate::policy::Period;
 use crate::purpose::Purposes;
 use crate::reason::Reason;
 use crate::region::Region;
-use crate::submission::{Unseen, Void};
+use crate::submission::{Place, Unseen, Void};
 use crate::vocabulary::{
     Action, DataCategory, DeclarationKind, Evidence, RunningWorkloads, SourceCategory, StepType,
 };
@@ -105,6 +105,7 @@ pub enum Detail {
         accepted: EnumSet<Evidence>,
         nothing_trains: bool,
         pods: usize,
+        place: Place,
     },
     /// Something does it, but not provably before training; and the way round it.
     StepNotFirst {
@@ -113,6 +114,7 @@ pub enum Detail {
         trainer: Box<str>,
         void: Void,
         way: Box<[Box<str>]>,
+        place: Place,
     },
     /// The list is too old, or its date unknown.
     OptOutListStale {

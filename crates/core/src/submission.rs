@@ -31,10 +31,22 @@ pub struct Submission<'a> {
     pub raw: Vec<&'a str>,
     /// Things that will run and cannot be seen.
     pub opaque: Vec<Opaque<'a>>,
+    /// Where a step would have to be added, for the remedy.
+    pub place: Place,
     /// What it refers to by name, as "ClusterTrainingRuntime torch", whether or not it was brought.
     pub references: Vec<Text<'a>>,
     /// `status`, of a kind whose users may write it; absent if nothing is in it.
     pub status: Option<&'a str>,
+}
+
+/// Where something that must come first is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// In `initContainers` of a pod.
+    #[default]
+    InitContainers,
+    /// In the `steps` of a task, as its first.
+    Steps,
 }
 
 /// Fields that may hold a workload back, in the order of the object: suspended, a count of 0, a scheduling gate.

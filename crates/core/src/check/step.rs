@@ -292,6 +292,7 @@ impl<'w, 'a> Workload<'w, 'a> {
                     trainer: name(trainer),
                     void,
                     way: self.way(trainer, bit(index)),
+                    place: self.case.submission.place,
                 },
             ));
         }
@@ -316,6 +317,7 @@ impl<'w, 'a> Workload<'w, 'a> {
                 accepted,
                 nothing_trains,
                 pods,
+                place: self.case.submission.place,
             },
         ))
     }

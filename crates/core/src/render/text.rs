@@ -7,7 +7,7 @@ use super::{cut, instant, period, shown, window};
 use crate::finding::{Because, Detail, Unverified};
 use crate::policy::Period;
 use crate::purpose::Purposes;
-use crate::submission::{Unseen, Void};
+use crate::submission::{Place, Unseen, Void};
 use crate::vocabulary::{DeclarationKind, Evidence, StepType, list};
 
 /// Record names may have 253 characters; a line has about 240.
@@ -161,6 +161,7 @@ fn plain(detail: &Detail, r: &str, p: &str) -> String {
             accepted,
             nothing_trains,
             pods,
+            place,
         } => {
             let why = if *nothing_trains {
                 "nothing is left that trains"
@@ -169,7 +170,7 @@ fn plain(detail: &Detail, r: &str, p: &str) -> String {
             };
             format!(
                 "{r} needs {step} before training ({p}); {why}. {}",
-                add_step(*step, *accepted, *pods)
+                add_step(*step, *accepted, *pods, *place)
             )
         }
         Detail::StepNotFirst {
@@ -178,7 +179,8 @@ fn plain(detail: &Detail, r: &str, p: &str) -> String {
             trainer,
             void,
             way,
-        } => not_first(*step, &shown(node), &shown(trainer), *void, way, p),
+            place,
+        } => not_first(*step, (&shown(node), &shown(trainer)), *void, way, *place, p),
         Detail::OptOutListStale {
             step,
             age_days,
@@ -217,7 +219,7 @@ fn plain(detail: &Detail, r: &str, p: &str) -> String {
             format!(
                 "{r}'s {step} is only {have}; {p} accepts {}. {}",
                 list(*accepted),
-                add_step(*step, *accepted, 1)
+                add_step(*step, *accepted, 1, Place::InitContainers)
             )
         }
         Detail::AgeUnknown { minimum } => {
@@ -381,19 +383,21 @@ fn matched(because: &Because) -> (String, String, &'static str) {
 }
 
 /// How to get a step in, by what the policy accepts.
-fn add_step(step: StepType, accepted: enumset::EnumSet<Evidence>, pods: usize) -> String {
+fn add_step(step: StepType, accepted: enumset::EnumSet<Evidence>, pods: usize, place: Place) -> String {
+    let (what, templates) = match place {
+        Place::InitContainers => ("an init container", "pod templates"),
+        Place::Steps => ("a first step", "tasks"),
+    };
     let to = if pods > 1 {
-        format!(" to all {pods} pod templates that train")
+        format!(" to all {pods} {templates} that train")
     } else {
         String::new()
     };
     let container = if accepted.contains(Evidence::TrustedImage) {
-        Some(format!(
-            "Add an init container with an image the policy trusts{to}"
-        ))
+        Some(format!("Add {what} with an image the policy trusts{to}"))
     } else if accepted.contains(Evidence::Declared) {
         Some(format!(
-            "Add an init container{to} and name it: datagate.dev/steps {step}=NAME"
+            "Add {what}{to} and name it: datagate.dev/steps {step}=NAME"
         ))
     } else {
         None
@@ -405,13 +409,27 @@ fn add_step(step: StepType, accepted: enumset::EnumSet<Evidence>, pods: usize) -
     }
 }
 
-fn not_first(step: StepType, node: &str, trainer: &str, void: Void, way: &[Box<str>], p: &str) -> String {
+fn not_first(
+    step: StepType,
+    (node, trainer): (&str, &str),
+    void: Void,
+    way: &[Box<str>],
+    place: Place,
+    p: &str,
+) -> String {
+    let in_steps = place == Place::Steps;
     let (how, remedy) = match void {
+        Void::Beside if in_steps => ("runs beside", "Make it the first step"),
         Void::Beside => (
             "runs beside",
             "Move it to initContainers, without restartPolicy Always",
         ),
+        Void::After if in_steps => ("runs after", "Make it the first step"),
         Void::After => ("runs after", "Move it before in initContainers"),
+        Void::Elsewhere if in_steps => (
+            "is not waited for by",
+            "Wait until it completed, or make it the first step here",
+        ),
         Void::Elsewhere => (
             "is not waited for by",
             "Wait until it completed, or add it to initContainers here",
@@ -530,7 +548,14 @@ mod tests {
     #[test]
     fn what_has_no_name_is_told_all_the_same() {
         assert_eq!(
-            not_first(StepType::OptOutFilter, "", "", Void::Beside, &[], "p/r"),
+            not_first(
+                StepType::OptOutFilter,
+                ("", ""),
+                Void::Beside,
+                &[],
+                Place::InitContainers,
+                "p/r"
+            ),
             "OptOutFilter runs beside what trains, but p/r needs it to complete first. Move it to initContainers, \
              without restartPolicy Always"
         );

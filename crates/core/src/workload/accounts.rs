@@ -52,12 +52,8 @@ pub const SPARK_OPERATOR: &[&str] = &["spark-operator:spark-operator-controller"
 /// Tekton.
 pub const TEKTON: &[&str] = &["tekton-pipelines:tekton-pipelines-controller"];
 
-/// Flyte, in parts and as one binary.
-pub const FLYTE: &[&str] = &[
-    "flyte:flytepropeller",
-    "flyte:flyte-binary",
-    "flyte:flyte-backend-flyte-binary",
-];
+/// Flyte.
+pub const FLYTE: &[&str] = &["flyte:flytepropeller"];
 
 /// Kueue.
 pub const KUEUE: &[&str] = &["kueue-system:kueue-controller-manager"];

@@ -188,6 +188,7 @@ impl<'a> TaskSpec<'a> {
         library: &mut Library<'a>,
         d: &mut Draft<'a, '_>,
     ) {
+        d.has_steps();
         d.template_meta(self.metadata, at);
         for json in [self.volumes, self.params, self.spec] {
             d.raw(json);
