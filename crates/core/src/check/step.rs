@@ -50,8 +50,9 @@ pub fn check<'a>(
     if matches!(data.known, super::Known::Unknown | super::Known::Unreadable(_)) {
         return;
     }
-    // It runs nothing itself, as a Workflow that only creates other objects, which are judged when it does.
-    if case.submission.is_empty() {
+    // It runs nothing itself, as a Workflow that only creates other objects, which are judged when it does. Or nothing of
+    // it can be seen: then it is refused for that.
+    if case.submission.runs().next().is_none() {
         return;
     }
     for rule in &requirement.steps {
