@@ -9,6 +9,10 @@ use serde::de::{DeserializeSeed, Deserializer};
 use crate::draft::{Context, Draft, Drafted};
 use crate::path::{At, Paths};
 
+mod read;
+
+pub use read::ReadError;
+
 pub mod accounts;
 pub mod adoption;
 pub mod apps;
@@ -362,58 +366,7 @@ impl KnownKind {
     /// If the text is not an object of the kind, with the field that surprised.
     pub fn read(self, json: &str) -> Result<Object<'_>, ReadError> {
         let mut deserializer = serde_json::Deserializer::from_str(json);
-        match self.deserialize(&mut deserializer) {
-            Ok(object) => Ok(object),
-            Err(_) => Err(self.explain(json)),
-        }
+        self.deserialize(&mut deserializer)
+            .map_err(|error| ReadError::of(&error, json))
     }
-
-    /// The field at which reading fails; slower, so only after it did.
-    fn explain(self, json: &str) -> ReadError {
-        let mut track = serde_path_to_error::Track::new();
-        let mut deserializer = serde_json::Deserializer::from_str(json);
-        let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
-        let what = match self.deserialize(tracked) {
-            Ok(_) => "cannot be read".to_owned(),
-            Err(error) => error.to_string(),
-        };
-        ReadError {
-            field: field(&track.path()),
-            what: clean(&what),
-        }
-    }
-}
-
-/// A path as Kubernetes writes it: `spec.containers[0]`, `metadata.annotations[datagate.dev/datasets]`.
-fn field(path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment;
-    let mut text = String::new();
-    for segment in path {
-        let part = match segment {
-            Segment::Seq { index } => format!("[{index}]"),
-            Segment::Map { key } if key.contains(['.', '/']) => format!("[{key}]"),
-            Segment::Map { key } if text.is_empty() => key.clone(),
-            Segment::Map { key } | Segment::Enum { variant: key } => format!(".{key}"),
-            Segment::Unknown => ".?".to_owned(),
-        };
-        text.push_str(&part);
-    }
-    text
-}
-
-/// serde_json ends its messages with a position in a text the user never sees.
-fn clean(what: &str) -> String {
-    what.rsplit_once(" at line ")
-        .map_or(what, |(what, _)| what)
-        .replace('`', "")
-}
-
-/// An object that is not what its kind says.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[error("{field}: {what}")]
-pub struct ReadError {
-    /// The field; empty for the object itself.
-    pub field: String,
-    /// What is wrong there.
-    pub what: String,
 }
