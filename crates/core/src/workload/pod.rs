@@ -110,7 +110,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Env<'a> {
         let matters = raw.contains("DATAGATE_") || raw.contains(VISIBLE_DEVICES) || raw.contains('\\');
         let variables = if matters {
             serde_json::from_str::<List<EnvVar<'de>>>(raw)
-                .map_err(serde::de::Error::custom)?
+                .map_err(super::read::within("env"))?
                 .0
         } else {
             Vec::new()

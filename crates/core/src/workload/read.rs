@@ -32,6 +32,12 @@ impl ReadError {
     }
 }
 
+/// The error of a text within the text: with the field, and without its own position, which would be taken for one in the
+/// whole.
+pub(super) fn within<E: serde::de::Error>(field: &'static str) -> impl FnOnce(serde_json::Error) -> E {
+    move |error| E::custom(format_args!("{field}: {}", clean(&error.to_string())))
+}
+
 /// serde_json ends its messages with a position in a text the user never sees.
 fn clean(what: &str) -> String {
     what.rsplit_once(" at line ")
@@ -74,10 +80,6 @@ fn field(read: &[u8]) -> String {
             _ => {}
         }
         at = next;
-    }
-    // What begins here is the field, not what is in it.
-    if matches!(read.last(), Some(b'{' | b'[')) {
-        open.pop();
     }
     text(&open)
 }
@@ -129,7 +131,8 @@ mod tests {
             ("{", ""),
             (r#"{"spec""#, "spec"),
             (r#"{"spec":{"#, "spec"),
-            (r#"{"spec":{"a":1,"containers":["#, "spec.containers"),
+            (r#"{"spec":{"a":1,"containers":"#, "spec.containers"),
+            (r#"{"spec":{"a":1,"containers":["#, "spec.containers[0]"),
             (
                 r#"{"spec":{"containers":[{"name":"x"},{"image":5"#,
                 "spec.containers[1].image",

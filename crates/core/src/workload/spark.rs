@@ -4,7 +4,7 @@
 //! driver tells executors what to do and they wait for nothing else.
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error};
+use serde::de::Deserializer;
 use serde_json::value::RawValue;
 
 use super::accounts::SPARK_OPERATOR;
@@ -45,7 +45,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {
         let entries = match raw {
             Some(raw) => {
                 serde_json::from_str::<Entries<'de, Text<'de>>>(raw.get())
-                    .map_err(Error::custom)?
+                    .map_err(super::read::within("a map of texts"))?
                     .0
             }
             None => Vec::new(),
