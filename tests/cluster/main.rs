@@ -26,3 +26,4 @@ mod process;
 mod scan;
 mod schema;
 mod status;
+mod versions;

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::webhook::Team;
 use crate::webhook::objects::{
-    DATASETS, FILTER, FINE, PAUSED, RAW, REGION_PAUSED, UNDECLARED, cron_job, declare, job, pod, replicated,
-    with_filter,
+    DATASETS, FILTER, FINE, PAUSED, RAW, REGION_PAUSED, UNDECLARED, cron_job, declare, job, plain_spec, pod,
+    replicated, with_filter,
 };
+use crate::webhook::{Answer, Team};
 
 fn annotate(datasets: &str) -> Value {
     json!({"metadata": {"annotations": {DATASETS: datasets}}})
@@ -83,6 +83,65 @@ fn attack_02_and_b04_a_suspended_job_is_changed_and_resumed() {
         answer.refused(403, &[REGION_PAUSED]);
     }
     assert_eq!(team.children("pods", "train").len(), 0);
+}
+
+/// What the API server lets be changed in the template of a suspended Job: more than keys, less than images.
+#[test]
+fn attack_02_a_suspended_job_gets_an_accelerator() {
+    let team = Team::governed("attack-02-resources");
+    let mut job = job(&team.name, "train");
+    job["spec"]["template"]["spec"] = plain_spec();
+    job["spec"]["template"]["spec"]["initContainers"] = json!([{"name": "opt-out", "image": FILTER}]);
+    job["spec"]["suspend"] = json!(true);
+    team.rig.api.create(&job).admitted();
+    let api = &team.rig.api;
+    let spec = |spec: Value| json!({"spec": {"template": {"spec": spec}}});
+    let resources = |limits: Value| {
+        let container = json!({"name": "main", "resources": {"limits": limits}});
+        spec(json!({"containers": [container]}))
+    };
+    api.strategic(&job, &resources(json!({"cpu": "1"}))).admitted();
+    let gpu = resources(json!({"nvidia.com/gpu": "1"}));
+    api.strategic(&job, &gpu).refused(403, &[UNDECLARED]);
+    api.strategic(&job, &spec(json!({"nodeSelector": {"pool": "gpu"}})))
+        .admitted();
+
+    // Whoever runs and with what data is not for us to keep: the API server does.
+    let volume = json!({"name": "data", "persistentVolumeClaim": {"claimName": "members"}});
+    let image = json!({"name": "opt-out", "image": "registry.example.com/app:1"});
+    let kept = [
+        json!({"initContainers": [image]}),
+        json!({"initContainers": null}),
+        json!({"containers": [{"name": "main", "image": "registry.example.com/app:2"}]}),
+        json!({"containers": [{"name": "main", "command": ["train"]}]}),
+        json!({"containers": [{"name": "main", "env": [{"name": "A", "value": "b"}]}]}),
+        json!({"volumes": [volume]}),
+        json!({"serviceAccountName": "other"}),
+    ];
+    for patch in kept {
+        immutable(&api.strategic(&job, &spec(patch)));
+    }
+    immutable(&api.merge(&job, &json!({"spec": {"completions": 0}})));
+
+    // Nor anything of one that runs, even if it is suspended by the same request.
+    let resume = json!({"spec": {"suspend": false}});
+    api.merge(&job, &resume).admitted();
+    team.child("pods", "train");
+    immutable(&api.strategic(&job, &gpu));
+    let mut label = json!({"spec": {"template": {"metadata": {"labels": {"team": "a"}}}}});
+    immutable(&api.merge(&job, &label));
+    label["spec"]["suspend"] = json!(true);
+    immutable(&api.merge(&job, &label));
+}
+
+/// Refused by the API server itself.
+#[track_caller]
+fn immutable(answer: &Answer) {
+    let text = answer.text();
+    assert!(
+        answer.code == 422 && text.contains("field is immutable"),
+        "{answer:#?}"
+    );
 }
 
 #[test]
