@@ -90,12 +90,12 @@ fn body(object: &Value) -> String {
 /// Brings what the fixture has in its cluster.
 fn bring(needs: Vec<Need>, cluster: &[Value], fetched: &mut Fetched) {
     for need in needs {
-        let Need::Object { resource, name, .. } = &need else {
+        let Need::Object { kind, name, .. } = &need else {
             panic!("{need:?}")
         };
         let found = cluster
             .iter()
-            .find(|it| it["kind"] == resource.kind() && it["metadata"]["name"].as_str() == Some(name));
+            .find(|it| it["kind"] == kind.info().kind && it["metadata"]["name"].as_str() == Some(name));
         let found = found.map(|it| Arc::from(it.to_string())).ok_or(Absence::NotFound);
         fetched.put_object(need, found);
     }

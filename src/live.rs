@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use axum::http::{Request, StatusCode};
-use datagate_core::fetched::{Absence, Fetched, Need, Resource};
-use datagate_core::workload::Scope;
+use datagate_core::fetched::{Absence, Fetched, Need};
+use datagate_core::workload::{Info, Scope};
 use datagate_core::world::Namespace;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use http_body_util::{BodyExt as _, Limited};
@@ -291,27 +291,27 @@ fn path(need: &Need) -> Option<String> {
     match need {
         Need::Namespace(name) => is_name(name).then(|| format!("/api/v1/namespaces/{name}")),
         Need::Object {
-            resource,
+            kind,
             version,
             namespace,
             name,
             ..
         } => {
-            let fine = is_name(name) && (resource.scope() == Scope::Cluster || is_name(namespace));
-            fine.then(|| object_path(*resource, version, namespace, name))
+            let fine = is_name(name) && (kind.info().scope == Scope::Cluster || is_name(namespace));
+            fine.then(|| object_path(kind.info(), version, namespace, name))
         }
     }
 }
 
-fn object_path(resource: Resource, version: &str, namespace: &str, name: &str) -> String {
-    let mut path = match resource.group() {
+fn object_path(info: &Info, version: &str, namespace: &str, name: &str) -> String {
+    let mut path = match info.group {
         "" => format!("/api/{version}"),
         group => format!("/apis/{group}/{version}"),
     };
-    if resource.scope() == Scope::Namespaced {
+    if info.scope == Scope::Namespaced {
         path.push_str(&format!("/namespaces/{namespace}"));
     }
-    path.push_str(&format!("/{}/{name}", resource.plural()));
+    path.push_str(&format!("/{}/{name}", info.plural));
     path
 }
 
@@ -354,10 +354,9 @@ mod tests {
     use super::*;
 
     fn object(kind: KnownKind, name: &str) -> Need {
-        let resource = Resource::Workload(kind);
         Need::Object {
-            resource,
-            version: resource.version(),
+            kind,
+            version: kind.default_version(),
             namespace: "team".into(),
             name: name.into(),
             uid: Some("u".into()),

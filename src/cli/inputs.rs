@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use datagate_api::v1alpha1::{DatasetPolicy, DatasetRecord, GROUP, VERSION};
 use datagate_core::dataset::Record;
-use datagate_core::fetched::{Absence, Fetched, Need, Resource};
+use datagate_core::fetched::{Absence, Fetched, Need};
 use datagate_core::policy::Policy;
 use datagate_core::selector::Labels;
 use datagate_core::settings::Settings;
-use datagate_core::workload::Scope;
+use datagate_core::workload::{KnownKind, Scope};
 use datagate_core::world::{Catalogue, Namespace, World};
 use serde::Deserialize;
 
@@ -45,7 +45,7 @@ pub enum Role {
 }
 
 /// Kind, namespace and name of an object that may be referred to.
-type Key = (Resource, Box<str>, Box<str>);
+type Key = (KnownKind, Box<str>, Box<str>);
 
 /// Reads and sorts; goes on after a problem, so that all are told at once.
 #[derive(Default)]
@@ -187,8 +187,8 @@ impl Reader {
         match (group, kind.as_str()) {
             ("", "Namespace") => self.namespace(&document)?,
             _ => {
-                if let Some(resource) = Resource::find(group, &kind) {
-                    self.referable(&document, resource)?;
+                if let Some(kind) = KnownKind::find(group, &kind) {
+                    self.referable(&document, kind)?;
                 }
                 if role == Role::Judged {
                     self.workloads.push(document);
@@ -272,18 +272,18 @@ impl Reader {
     }
 
     /// Keeps an object that others may refer to: as their owner, or as their template.
-    fn referable(&mut self, document: &Document, resource: Resource) -> Result<(), Bad> {
+    fn referable(&mut self, document: &Document, kind: KnownKind) -> Result<(), Bad> {
         let text = |key| document.root.get("metadata").and_then(|meta| meta.text(key));
         let Some(name) = text("name") else { return Ok(()) };
         let json = document
             .root
             .json()
             .map_err(|error| document.bad(document.root.at, error.to_string()))?;
-        let namespace = match resource.scope() {
+        let namespace = match kind.info().scope {
             Scope::Namespaced => text("namespace").unwrap_or(DEFAULT_NAMESPACE),
             Scope::Cluster => "",
         };
-        let key = (resource, namespace.into(), name.into());
+        let key = (kind, namespace.into(), name.into());
         self.objects.insert(key, json.into());
         Ok(())
     }
@@ -323,12 +323,12 @@ impl Inputs {
                 fetched.put_namespace(&name, Ok(Arc::new(known)));
             }
             Need::Object {
-                resource,
+                kind,
                 ref namespace,
                 ref name,
                 ..
             } => {
-                let key = (resource, namespace.clone(), name.clone());
+                let key = (kind, namespace.clone(), name.clone());
                 let object = self.objects.get(&key).cloned().ok_or(Absence::NotFound);
                 fetched.put_object(need, object);
             }

@@ -246,12 +246,12 @@ impl Cluster {
                 fetched.put_namespace(name, Err(Absence::Unreachable));
             }
             Need::Object {
-                resource,
+                kind,
                 namespace,
                 name,
                 ..
             } => {
-                let default = match resource.scope() {
+                let default = match kind.info().scope {
                     Scope::Namespaced => "default",
                     Scope::Cluster => "",
                 };
@@ -259,8 +259,8 @@ impl Cluster {
                     let meta = &object["metadata"];
                     let version = object["apiVersion"].as_str().unwrap_or_default();
                     let group = version.split_once('/').map_or("", |(group, _)| group);
-                    object["kind"] == resource.kind()
-                        && group == resource.group()
+                    object["kind"] == kind.info().kind
+                        && group == kind.info().group
                         && meta["namespace"].as_str().unwrap_or(default) == &**namespace
                         && meta["name"].as_str() == Some(name)
                 };

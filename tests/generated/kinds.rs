@@ -18,8 +18,6 @@ const HEAD: &str = "\
 #   read                 true: it may stand above a workload in its chain of controllers, or a workload may refer to it,
 #                        so the server may GET it
 #
-# references[] what else a workload may refer to, so that the server may GET it
-#
 # statuses[]  kinds whose status is no subresource, so that whoever may write the object may write its status too; a
 #             change of it by anybody but these accounts is called for
 #
@@ -51,14 +49,6 @@ pub fn chart() -> String {
         )
         .unwrap();
     }
-    let config_maps = KnownKind::ALL
-        .iter()
-        .any(|kind| kind.info().refers_to.contains(&("", "ConfigMap")));
-    text.push_str(if config_maps {
-        "references:\n  - {apiGroup: \"\", resource: configmaps, read: true}\n"
-    } else {
-        "references: []\n"
-    });
     text.push_str("statuses:\n");
     for info in kinds.iter().filter(|info| !info.status) {
         let accounts = accounts(|edge| (edge.group, edge.kind) == (info.group, info.kind));

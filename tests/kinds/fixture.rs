@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use datagate_core::fetched::Resource;
 use datagate_core::reason::Reason;
 use datagate_core::workload::{KnownKind, Scope};
 use json_patch::Patch;
@@ -334,7 +333,7 @@ pub fn is_elsewhere(object: &Value) -> bool {
 pub fn is_cluster_scoped(object: &Value) -> bool {
     let (group, _) = group_version(object);
     let kind = object["kind"].as_str().unwrap_or_default();
-    let known = Resource::find(&group, kind).is_some_and(|it| it.scope() == Scope::Cluster);
+    let known = KnownKind::find(&group, kind).is_some_and(|it| it.info().scope == Scope::Cluster);
     known || kind == "Namespace"
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::http::{Request, Response};
 use datagate::live::{Config, Fetch, KubeFetch};
 use datagate::metrics::{FetchOutcome, Metrics};
-use datagate_core::fetched::{Absence, Fetched, Need, Resource};
+use datagate_core::fetched::{Absence, Fetched, Need};
 use datagate_core::workload::KnownKind;
 use kube::Client;
 use kube::client::Body;
@@ -22,7 +22,7 @@ const SOON: Duration = Duration::from_secs(3);
 
 fn job(name: &str, uid: &str) -> Need {
     Need::Object {
-        resource: Resource::Workload(KnownKind::Job),
+        kind: KnownKind::Job,
         version: "v1",
         namespace: "team".into(),
         name: name.into(),
@@ -183,7 +183,7 @@ async fn look_ups_are_bounded_per_namespace_and_in_all() {
         ..Config::default()
     };
     let in_namespace = |namespace: usize, i: usize| Need::Object {
-        resource: Resource::Workload(KnownKind::Job),
+        kind: KnownKind::Job,
         version: "v1",
         namespace: format!("n{namespace}").into(),
         name: format!("j{i}").into(),

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::fetched::{Fetched, Need, Resource};
+use crate::fetched::{Fetched, Need};
 use crate::path::{At, Paths, Seg};
 use crate::settings::Settings;
 use crate::submission::{
@@ -237,20 +237,20 @@ impl<'a, 's> Draft<'a, 's> {
     /// asked for; what cannot be had is opaque.
     pub fn fetch(
         &mut self,
-        resource: Resource,
+        kind: KnownKind,
         namespace: Option<&str>,
         name: &Text<'a>,
         at: At,
     ) -> Option<(&'a str, At)> {
-        let reference: Text<'a> = format!("{} {}", resource.kind(), crate::render::shown(name)).into();
+        let reference: Text<'a> = format!("{} {}", kind.info().kind, crate::render::shown(name)).into();
         self.submission.references.push(reference.clone());
-        let namespace = match resource.scope() {
+        let namespace = match kind.info().scope {
             Scope::Cluster => "",
             Scope::Namespaced => namespace.unwrap_or(self.context.namespace),
         };
         let need = Need::Object {
-            resource,
-            version: resource.version(),
+            kind,
+            version: kind.default_version(),
             namespace: namespace.into(),
             name: name.as_str().into(),
             uid: None,
@@ -261,7 +261,7 @@ impl<'a, 's> Draft<'a, 's> {
             Some(Ok(json)) if self.bytes.saturating_add(json.len()) > MAX_REFERRED_BYTES => Unseen::TooFar,
             Some(Ok(json)) => {
                 self.bytes = self.bytes.saturating_add(json.len());
-                return Some((json, self.inside(resource.kind(), name.clone())));
+                return Some((json, self.inside(kind.info().kind, name.clone())));
             }
             Some(Err(absence)) => absence.into(),
             None => {
@@ -278,15 +278,15 @@ impl<'a, 's> Draft<'a, 's> {
     /// An object that this one refers to, read as what the caller needs of it.
     pub fn fetch_as<T: Deserialize<'a>>(
         &mut self,
-        resource: Resource,
+        kind: KnownKind,
         name: &Text<'a>,
         at: At,
     ) -> Option<(T, At)> {
-        let (json, inside) = self.fetch(resource, None, name, at)?;
+        let (json, inside) = self.fetch(kind, None, name, at)?;
         match serde_json::from_str(json) {
             Ok(object) => Some((object, inside)),
             Err(_) => {
-                let reference = format!("{} {}", resource.kind(), crate::render::shown(name));
+                let reference = format!("{} {}", kind.info().kind, crate::render::shown(name));
                 self.opaque(reference, Unseen::Unreadable, at);
                 None
             }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::workload::{KnownKind, Scope};
+use crate::workload::KnownKind;
 use crate::world::Namespace;
 
 /// Something a decision needs and does not have.
@@ -14,7 +14,7 @@ pub enum Need {
     /// An owner, or what a workload refers to.
     Object {
         /// What it is.
-        resource: Resource,
+        kind: KnownKind,
         /// The version to read it in.
         version: &'static str,
         /// Its namespace; empty if it lives in the cluster.
@@ -24,71 +24,6 @@ pub enum Need {
         /// The UID it must have; absent: any, because it is named by name alone.
         uid: Option<Box<str>>,
     },
-}
-
-/// A type of object that a decision may ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Resource {
-    /// A kind that datagate reads.
-    Workload(KnownKind),
-    /// A ConfigMap, in which some kinds keep a template.
-    ConfigMap,
-}
-
-impl Resource {
-    /// API group; empty for core.
-    #[must_use]
-    pub const fn group(self) -> &'static str {
-        match self {
-            Self::Workload(kind) => kind.info().group,
-            Self::ConfigMap => "",
-        }
-    }
-
-    /// Kind.
-    #[must_use]
-    pub const fn kind(self) -> &'static str {
-        match self {
-            Self::Workload(kind) => kind.info().kind,
-            Self::ConfigMap => "ConfigMap",
-        }
-    }
-
-    /// Name in paths.
-    #[must_use]
-    pub const fn plural(self) -> &'static str {
-        match self {
-            Self::Workload(kind) => kind.info().plural,
-            Self::ConfigMap => "configmaps",
-        }
-    }
-
-    /// The version that is read unless another is asked for.
-    #[must_use]
-    pub fn version(self) -> &'static str {
-        match self {
-            Self::Workload(kind) => kind.info().versions.first().copied().unwrap_or("v1"),
-            Self::ConfigMap => "v1",
-        }
-    }
-
-    /// Where it lives.
-    #[must_use]
-    pub const fn scope(self) -> Scope {
-        match self {
-            Self::Workload(kind) => kind.info().scope,
-            Self::ConfigMap => Scope::Namespaced,
-        }
-    }
-
-    /// The type of that group and kind, if a decision may ask for it.
-    #[must_use]
-    pub fn find(group: &str, kind: &str) -> Option<Self> {
-        if group.is_empty() && kind == "ConfigMap" {
-            return Some(Self::ConfigMap);
-        }
-        KnownKind::find(group, kind).map(Self::Workload)
-    }
 }
 
 /// Why something is not there.

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use crate::draft::{Context, Identity};
-use crate::fetched::{Absence, Need, Resource};
+use crate::fetched::{Absence, Need};
 use crate::finding::Unverified;
 use crate::path::{Paths, Seg};
 use crate::review::Review;
@@ -78,10 +78,11 @@ pub fn verify<'a>(
         if chain.len() >= MAX_HOPS {
             return Ok(unverified(Unverified::TooLong));
         }
-        let resource = Resource::Workload(owner_kind);
         let need = Need::Object {
-            resource,
-            version: owner_kind.version(owner.version()).unwrap_or(resource.version()),
+            kind: owner_kind,
+            version: owner_kind
+                .version(owner.version())
+                .unwrap_or(owner_kind.default_version()),
             namespace: match owner_kind.info().scope {
                 Scope::Namespaced => (*review.namespace).into(),
                 Scope::Cluster => Box::default(),

@@ -60,8 +60,7 @@ pub struct Info {
     pub rewrites: bool,
     /// Who makes objects of this kind for which owners.
     pub creators: &'static [Edge],
-    /// Groups and kinds that objects of this kind refer to by name and that run with them. ConfigMaps are
-    /// `("", "ConfigMap")`.
+    /// Groups and kinds that objects of this kind refer to by name and that run with them.
     pub refers_to: &'static [(&'static str, &'static str)],
     /// For `docs/workloads.md`: what shows that a step comes before training.
     pub proof: &'static str,
@@ -331,6 +330,12 @@ impl KnownKind {
             !embeds && !makers.any(|maker| maker.is_from(self))
         });
         info.creators.iter().chain(embedders)
+    }
+
+    /// The version in which objects are asked for.
+    #[must_use]
+    pub fn default_version(self) -> &'static str {
+        self.info().versions.first().copied().unwrap_or("v1")
     }
 
     /// The version of that name, if the adapter reads it.

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use axum::http::{HeaderValue, Method, Request};
-use datagate_core::fetched::Resource;
+use datagate_core::workload::KnownKind;
 use datagate_env::ControlPlane;
 use http_body_util::BodyExt as _;
 use kube::Client;
@@ -267,8 +267,8 @@ pub fn collection(object: &Value) -> String {
     let (version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
     let root = if version.contains('/') { "/apis" } else { "/api" };
     let group = version.split_once('/').map_or("", |(group, _)| group);
-    let plural = match (Resource::find(group, &kind), kind.as_str()) {
-        (Some(known), _) => known.plural().to_owned(),
+    let plural = match (KnownKind::find(group, &kind), kind.as_str()) {
+        (Some(known), _) => known.info().plural.to_owned(),
         (None, "DatasetPolicy") => "datasetpolicies".to_owned(),
         (None, _) => format!("{}s", kind.to_lowercase()),
     };

@@ -12,7 +12,6 @@ use super::meta::{Meta, null_is_default};
 use super::pod::{Container, PodTemplate};
 use super::{Edge, Info, Kind, KnownKind};
 use crate::draft::{Draft, Embedded};
-use crate::fetched::Resource;
 use crate::path::At;
 use crate::submission::{FrameId, OrderId, Role, Runs, Unseen, Void};
 use crate::text::Text;
@@ -179,8 +178,7 @@ fn existing<'a>(selector: Entries<'a, Text<'a>>, at: At, d: &mut Draft<'a, '_>) 
     let Some((_, name)) = name.filter(|(_, name)| !name.is_empty()) else {
         return d.opaque("clusterSelector", Unseen::NotFound, at);
     };
-    let resource = Resource::Workload(KnownKind::RayCluster);
-    let Some((json, inside)) = d.fetch(resource, None, &name, at) else {
+    let Some((json, inside)) = d.fetch(KnownKind::RayCluster, None, &name, at) else {
         return;
     };
     let reference: Text<'a> = format!("RayCluster {}", crate::render::shown(&name)).into();

@@ -15,7 +15,6 @@ use super::meta::{Keys, Meta, null_is_default};
 use super::pod::{Env, Resources};
 use super::{Class, Edge, Info, Kind, KnownKind, Scope};
 use crate::draft::Draft;
-use crate::fetched::Resource;
 use crate::path::At;
 use crate::submission::{Carrier, Unseen};
 use crate::text::Text;
@@ -201,7 +200,7 @@ impl<'a> TrainJobSpec<'a> {
             d.opaque(named, Unseen::UnknownKind, at);
             return None;
         };
-        d.fetch_as(Resource::Workload(kind), &reference.name, at)
+        d.fetch_as(kind, &reference.name, at)
     }
 
     /// What the Trainer itself sets in the runtime.

@@ -15,7 +15,6 @@ use super::meta::{Meta, null_is_default};
 use super::pod::PodTemplate;
 use super::{Class, Edge, Info, Kind, KnownKind};
 use crate::draft::{Draft, Embedded};
-use crate::fetched::Resource;
 use crate::path::At;
 use crate::submission::{FrameId, NodeId, Order, OrderId, Runs, Unseen, Void};
 use crate::text::Text;
@@ -335,8 +334,7 @@ impl Kind for CommandKind {
             return;
         }
         let at = d.field(d.root(), "target");
-        let resource = Resource::Workload(KnownKind::VolcanoJob);
-        let Some((json, inside)) = d.fetch(resource, None, &target.name, at) else {
+        let Some((json, inside)) = d.fetch(KnownKind::VolcanoJob, None, &target.name, at) else {
             return;
         };
         let reference: Text<'a> = format!("Job {}", crate::render::shown(&target.name)).into();

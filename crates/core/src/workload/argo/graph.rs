@@ -9,7 +9,6 @@ use serde_json::value::RawValue;
 
 use super::types::{Dag, Hook, Referred, ResourceRef, Spec, Task, Template, TemplateRef};
 use crate::draft::Draft;
-use crate::fetched::Resource;
 use crate::path::At;
 use crate::render::shown;
 use crate::submission::{FrameId, Runs, Unseen};
@@ -172,11 +171,11 @@ impl<'a> Graph<'a> {
 
     /// The spec of a WorkflowTemplate, and its templates as a scope.
     pub fn base(&mut self, of: &ResourceRef<'a>, at: At, d: &mut Draft<'a, '_>) -> Option<(Spec<'a>, At)> {
-        let (resource, _) = named(of.cluster_scope, &of.name);
+        let (kind, _) = named(of.cluster_scope, &of.name);
         if is_late(&of.name, at, d) {
             return None;
         }
-        let (referred, inside) = d.fetch_as::<Referred<'a>>(resource, &of.name, at)?;
+        let (referred, inside) = d.fetch_as::<Referred<'a>>(kind, &of.name, at)?;
         Some((referred.spec, d.field(inside, "spec")))
     }
 
@@ -192,12 +191,12 @@ impl<'a> Graph<'a> {
         if let Some(known) = self.resources.get(&key) {
             return *known;
         }
-        let (resource, named) = named(of.cluster_scope, &of.name);
+        let (kind, named) = named(of.cluster_scope, &of.name);
         let scope = if d.is_too_far(distance) {
             d.opaque(named, Unseen::TooFar, at);
             None
         } else {
-            let read = d.fetch_as::<Referred<'a>>(resource, &of.name, at);
+            let read = d.fetch_as::<Referred<'a>>(kind, &of.name, at);
             read.map(|(referred, inside)| {
                 let at = d.field(inside, "spec");
                 self.scope(referred.spec.templates, at, named, distance, d)
@@ -401,15 +400,14 @@ impl<'a> Graph<'a> {
 }
 
 /// The type of object that is meant, and how to tell of it.
-fn named<'a>(cluster_scope: bool, name: &Text<'_>) -> (Resource, Text<'a>) {
+fn named<'a>(cluster_scope: bool, name: &Text<'_>) -> (KnownKind, Text<'a>) {
     let kind = if cluster_scope {
         KnownKind::ClusterWorkflowTemplate
     } else {
         KnownKind::WorkflowTemplate
     };
-    let resource = Resource::Workload(kind);
-    let named = format!("{} {}", resource.kind(), shown(name));
-    (resource, named.into())
+    let named = format!("{} {}", kind.info().kind, shown(name));
+    (kind, named.into())
 }
 
 /// Whether a name is filled in only when it runs, so that nobody can say what will.

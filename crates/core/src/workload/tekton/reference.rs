@@ -10,7 +10,6 @@ use super::Of;
 use super::pipeline::PipelineSpec;
 use super::task::{ActionSpec, Asked, Shared, TaskSpec};
 use crate::draft::Draft;
-use crate::fetched::Resource;
 use crate::path::At;
 use crate::render::shown;
 use crate::submission::{FrameId, Unseen};
@@ -252,12 +251,11 @@ fn get<'a, T: Deserialize<'a>>(
     at: At,
     d: &mut Draft<'a, '_>,
 ) -> Option<(T, At)> {
-    let resource = Resource::Workload(kind);
-    let (json, inside) = d.fetch(resource, namespace.as_deref(), name, at)?;
+    let (json, inside) = d.fetch(kind, namespace.as_deref(), name, at)?;
     match serde_json::from_str(json) {
         Ok(object) => Some((object, inside)),
         Err(_) => {
-            let reference = format!("{} {}", resource.kind(), shown(name));
+            let reference = format!("{} {}", kind.info().kind, shown(name));
             d.opaque(reference, Unseen::Unreadable, at);
             None
         }

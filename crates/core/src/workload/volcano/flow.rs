@@ -9,7 +9,6 @@ use serde::Deserialize;
 
 use super::{JobSpec, List, Meta, null_is_default};
 use crate::draft::Draft;
-use crate::fetched::Resource;
 use crate::path::At;
 use crate::submission::{FrameId, NodeId, Order, OrderId, Runs, Void};
 use crate::text::Text;
@@ -157,8 +156,7 @@ impl Kind for JobFlowKind {
 
 /// The frame of a template, read once, and what its Job proves when it is completed.
 fn read<'a>(name: &Text<'a>, at: At, d: &mut Draft<'a, '_>) -> Option<(FrameId, Runs)> {
-    let resource = Resource::Workload(KnownKind::VolcanoJobTemplate);
-    let (template, inside) = d.fetch_as::<JobTemplate<'a>>(resource, name, at)?;
+    let (template, inside) = d.fetch_as::<JobTemplate<'a>>(KnownKind::VolcanoJobTemplate, name, at)?;
     d.template_meta(template.metadata, inside);
     let spec = d.field(inside, "spec");
     let frame = d.frame(spec);
