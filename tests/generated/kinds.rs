@@ -51,7 +51,8 @@ pub fn chart() -> String {
     }
     text.push_str("statuses:\n");
     for info in kinds.iter().filter(|info| !info.status) {
-        let accounts = accounts(|edge| (edge.group, edge.kind) == (info.group, info.kind));
+        let edges = KnownKind::ALL.iter().flat_map(|kind| kind.creators());
+        let accounts = accounts(edges.filter(|edge| (edge.group, edge.kind) == (info.group, info.kind)));
         let accounts = accounts.join(", ");
         writeln!(
             text,
@@ -71,14 +72,9 @@ pub fn chart() -> String {
             .map(|kind| kind.info())
             .collect();
         let list = |items: Vec<String>| items.join(", ");
-        let edges = KnownKind::ALL.iter().flat_map(|child| {
-            let of = child
-                .info()
-                .creators
-                .iter()
-                .filter(|edge| adoption.is_of(edge.group));
-            of.map(|edge| format!("{}/{}", qualified(edge.kind, edge.group), child.info().kind))
-        });
+        let edges = adoption
+            .makes()
+            .map(|(child, edge)| format!("{}/{}", qualified(edge.kind, edge.group), child.info().kind));
         writeln!(
             text,
             "  - operator: {}\n    resources: [{}]\n    keys: [{}]\n    owners: [{}/]\n    accounts: [{}]\n    edges: [{}]",
@@ -86,7 +82,7 @@ pub fn chart() -> String {
             list(children.iter().map(|info| info.plural.to_owned()).collect()),
             adoption.keys.join(", "),
             adoption.owners,
-            list(accounts(|edge| adoption.is_of(edge.group))),
+            list(accounts(adoption.makes().map(|(_, edge)| edge))),
             list(edges.collect()),
         )
         .unwrap();
@@ -103,10 +99,8 @@ pub fn qualified(kind: &str, group: &str) -> String {
 }
 
 /// The user names of the accounts of some edges, each once.
-fn accounts(wanted: impl Fn(&Edge) -> bool) -> Vec<String> {
-    let edges = KnownKind::ALL.iter().flat_map(|kind| kind.creators());
+fn accounts(edges: impl Iterator<Item = &'static Edge>) -> Vec<String> {
     let mut accounts: Vec<String> = edges
-        .filter(|edge| wanted(edge))
         .flat_map(|edge| edge.accounts)
         .map(|account| format!("\"system:serviceaccount:{account}\""))
         .collect();

@@ -69,7 +69,7 @@ pub fn forged<'a>(
 
 /// Whether the operator makes the request, or made an owner of the object that could be verified.
 fn is_made_by(adoption: &Adoption, review: &Review<'_>, owner: &Owner<'_>, settings: &Settings) -> bool {
-    let is_of = |kind: KnownKind| adoption.is_of(kind.info().group);
+    let is_of = |kind: KnownKind| adoption.is_of(kind.info().group, kind.info().kind);
     if let Owner::Verified { chain, .. } = owner
         && chain.iter().any(|it| is_of(it.kind))
     {
@@ -79,11 +79,7 @@ fn is_made_by(adoption: &Adoption, review: &Review<'_>, owner: &Owner<'_>, setti
         .controller_accounts
         .iter()
         .any(|account| is_of(account.owner) && *account.username == *review.user);
-    let edges = KnownKind::ALL.iter().flat_map(|kind| kind.creators());
-    listed
-        || edges
-            .filter(|edge| adoption.is_of(edge.group))
-            .any(|edge| is_account(edge, review))
+    listed || adoption.makes().any(|(_, edge)| is_account(edge, review))
 }
 
 /// Whether the requester is the controller of objects of this kind: the account that makes their children.

@@ -1,7 +1,6 @@
 //! Objects that an operator would take for its own: without any key of ours and on a CPU, so that nothing but the claim
 //! brings them to the webhook.
 
-use datagate_core::workload::KnownKind;
 use datagate_core::workload::adoption::{ADOPTIONS, Adoption};
 use serde_json::{Value, json};
 
@@ -41,10 +40,9 @@ fn key(adoption: &Adoption) -> Vec<String> {
 
 /// The accounts of an operator.
 fn accounts(adoption: &Adoption) -> Vec<String> {
-    let edges = KnownKind::ALL.iter().flat_map(|kind| kind.creators());
-    let of = edges.filter(|edge| adoption.is_of(edge.group));
-    let mut all: Vec<String> = of
-        .flat_map(|edge| edge.accounts)
+    let mut all: Vec<String> = adoption
+        .makes()
+        .flat_map(|(_, edge)| edge.accounts)
         .map(|account| format!("system:serviceaccount:{account}"))
         .collect();
     all.sort();

@@ -5,7 +5,7 @@
 //! has run (reference: JobSet's and Argo's controllers, read in source). So an object that carries such a claim must
 //! have been made by that operator.
 
-use super::KnownKind;
+use super::{Edge, KnownKind};
 use crate::workload::meta::OwnerReference;
 
 /// What an operator takes for its own.
@@ -19,6 +19,9 @@ pub struct Adoption {
     pub keys: &'static [&'static str],
     /// The API group of the owners it knows them by.
     pub owners: &'static str,
+    /// The kinds of that group that are the operator's; empty: all. Several operators share `kubeflow.org`, and an account
+    /// of one is not believed for what another takes for its own.
+    pub owner_kinds: &'static [&'static str],
 }
 
 /// The operators that adopt.
@@ -28,12 +31,14 @@ pub const ADOPTIONS: &[Adoption] = &[
         children: &[("batch", "Job"), ("", "Pod")],
         keys: &["jobset.sigs.k8s.io/"],
         owners: "jobset.x-k8s.io",
+        owner_kinds: &[],
     },
     Adoption {
         operator: "Argo Workflows",
         children: &[("", "Pod")],
         keys: &["workflows.argoproj.io/"],
         owners: "argoproj.io",
+        owner_kinds: &[],
     },
     // Users set `volcano.sh/queue-name`, `volcano.sh/preemptable` and the like themselves.
     Adoption {
@@ -47,18 +52,28 @@ pub const ADOPTIONS: &[Adoption] = &[
             "volcano.sh/createdByJob",
         ],
         owners: "volcano.sh",
+        owner_kinds: &[],
     },
     Adoption {
         operator: "Kubeflow training operator",
         children: &[("", "Pod"), ("batch", "Job")],
         keys: &["training.kubeflow.org/"],
         owners: "kubeflow.org",
+        owner_kinds: &[
+            "JAXJob",
+            "MPIJob",
+            "PaddleJob",
+            "PyTorchJob",
+            "TFJob",
+            "XGBoostJob",
+        ],
     },
     Adoption {
         operator: "Kubeflow Trainer",
         children: &[("", "Pod"), ("batch", "Job"), ("jobset.x-k8s.io", "JobSet")],
         keys: &["trainer.kubeflow.org/"],
         owners: "trainer.kubeflow.org",
+        owner_kinds: &[],
     },
     // Not RayClusters: people set `ray.io/` annotations on those.
     Adoption {
@@ -66,6 +81,7 @@ pub const ADOPTIONS: &[Adoption] = &[
         children: &[("", "Pod"), ("batch", "Job")],
         keys: &["ray.io/"],
         owners: "ray.io",
+        owner_kinds: &[],
     },
     Adoption {
         operator: "Tekton",
@@ -80,6 +96,7 @@ pub const ADOPTIONS: &[Adoption] = &[
             "tekton.dev/taskRun",
         ],
         owners: "tekton.dev",
+        owner_kinds: &[],
     },
 ];
 
@@ -91,22 +108,30 @@ impl Adoption {
         self.children.contains(&(info.group, info.kind))
     }
 
+    /// How the operator makes what it adopts: the kind of each child, and for which owner.
+    pub fn makes(&self) -> impl Iterator<Item = (KnownKind, &'static Edge)> {
+        let children = KnownKind::ALL.iter().copied().filter(|kind| self.adopts(*kind));
+        let edges = children.flat_map(|child| child.info().creators.iter().map(move |edge| (child, edge)));
+        edges.filter(|(_, edge)| self.is_of(edge.group, edge.kind))
+    }
+
     /// Whether the operator would know an object by that key.
     #[must_use]
     pub fn knows_key(&self, key: &str) -> bool {
         self.keys.iter().any(|prefix| key.starts_with(prefix))
     }
 
-    /// Whether the operator would know an object by that owner; its groups may end alike, as Volcano's do.
+    /// Whether the operator would know an object by that owner.
     #[must_use]
     pub fn knows_owner(&self, owner: &OwnerReference<'_>) -> bool {
-        self.is_of(owner.group())
+        self.is_of(owner.group(), &owner.kind)
     }
 
-    /// Whether an API group is the operator's.
+    /// Whether a kind is the operator's; its groups may end alike, as Volcano's do.
     #[must_use]
-    pub fn is_of(&self, group: &str) -> bool {
-        group == self.owners || self.owners == "volcano.sh" && group.ends_with(".volcano.sh")
+    pub fn is_of(&self, group: &str, kind: &str) -> bool {
+        let of_group = group == self.owners || self.owners == "volcano.sh" && group.ends_with(".volcano.sh");
+        of_group && (self.owner_kinds.is_empty() || self.owner_kinds.contains(&kind))
     }
 }
 

@@ -209,7 +209,8 @@ impl Kind for TrialKind {
     const INFO: Info = Info {
         class: Class::Trains,
         rewrites: true,
-        creators: &[Edge::of("kubeflow.org", "Experiment", KATIB)],
+        // Katib fills in parameters in the text of the whole object, so that a value can change more than a value.
+        creators: &[Edge::start_of("kubeflow.org", "Experiment", KATIB)],
         proof: PROOF,
         limits: &["A kind of run that is not read is refused."],
         ..Info::new("kubeflow.org", "Trial", "trials", &["v1beta1"])
