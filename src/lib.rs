@@ -9,6 +9,8 @@ pub mod coverage;
 pub mod index;
 pub mod live;
 pub mod metrics;
+pub mod object;
+pub mod registration;
 pub mod serve;
 pub mod server;
 pub mod status;

@@ -16,6 +16,8 @@ use crate::coverage;
 use crate::index::{self, Index};
 use crate::live::{self, KubeFetch};
 use crate::metrics::Metrics;
+use crate::object;
+use crate::registration;
 use crate::server::{self, CertFiles, Certs, Listeners, Readiness, WallClock};
 use crate::status;
 use crate::stop::{Stop, stop};
@@ -99,6 +101,7 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
     let admin = listeners.admin.local_addr().map_err(Error::Start)?;
     let mut status = status::Config::new(options.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE));
     let coverage = coverage::Config::new(&options.webhook_name);
+    let webhook_name = options.webhook_name.clone();
     status.webhook = Some(options.webhook_name);
     status.observe = options.observe;
     status.excluded_namespaces.extend(options.excluded_namespaces);
@@ -106,7 +109,15 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
     let (first, second) = signals().map_err(Error::Start)?;
     let (stopper, told) = stop();
     let snapshots = index.snapshots();
-    // No part of the server: whatever becomes of it, decisions go on.
+    let (registered, _registrations) = registration::channel();
+    // No parts of the server: whatever becomes of them, decisions go on.
+    let watching = tokio::spawn(registration::run(
+        object::Config::default(),
+        webhook_name,
+        client.clone(),
+        registered,
+        told.clone(),
+    ));
     let covering = tokio::spawn(coverage::run(
         coverage,
         client.clone(),
@@ -145,6 +156,7 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
     stopper.stop();
     while parts.join_next().await.is_some() {}
     covering.abort();
+    watching.abort();
     tracing::info!("datagate stopped");
     Ok(())
 }
