@@ -5,6 +5,7 @@
 
 mod cluster;
 mod coverage;
+mod platform;
 
 use std::fmt;
 
@@ -18,6 +19,7 @@ use prometheus_client::registry::Registry;
 
 pub use self::cluster::{FetchOutcome, IndexMetrics, LiveMetrics, StatusMetrics};
 pub use self::coverage::{CoverageMetrics, KindLabels};
+pub use self::platform::PlatformMetrics;
 
 /// The media type of what [`Metrics::encode`] writes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -47,6 +49,8 @@ pub struct Metrics {
     pub decisions: Family<DecisionLabels, Counter>,
     /// Findings told, by reason and by what the policy does about them.
     pub findings: Family<FindingLabels, Counter>,
+    /// Requests refused because policies may have changed unseen.
+    pub stale_refusals: Counter,
 }
 
 /// What the two ports measure.
@@ -150,6 +154,12 @@ impl Metrics {
         registry.register("decisions", "Decisions made", decisions.clone());
         let findings = Family::<FindingLabels, Counter>::default();
         registry.register("findings", "Findings told", findings.clone());
+        let stale_refusals = Counter::default();
+        registry.register(
+            "stale_refusals",
+            "Requests refused because the API server was not heard for too long",
+            stale_refusals.clone(),
+        );
         let server = ServerMetrics::new(&mut registry);
         let index = IndexMetrics::new(&mut registry);
         let live = LiveMetrics::new(&mut registry);
@@ -164,6 +174,7 @@ impl Metrics {
             coverage,
             decisions,
             findings,
+            stale_refusals,
         }
     }
 

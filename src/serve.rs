@@ -90,7 +90,10 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
     } else {
         Mode::Enforce
     };
-    let admission = Admission::new(index.worlds(), fetch, clock.clone(), metrics.clone(), log, mode);
+    let mut admission = Admission::new(index.worlds(), fetch, clock.clone(), metrics.clone(), log, mode);
+    if let Some(after) = options.refuse_when_stale_for {
+        admission = admission.refuse_when_stale(index.lives(), after);
+    }
     let files = CertFiles {
         cert: options.tls_cert,
         key: options.tls_key,
@@ -104,12 +107,21 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
     let webhook_name = options.webhook_name.clone();
     status.webhook = Some(options.webhook_name);
     status.observe = options.observe;
+    status.replica_uid = options.replica_uid;
+    if let Some(replica) = options.replica {
+        status.replica = replica;
+    }
     status.excluded_namespaces.extend(options.excluded_namespaces);
 
     let (first, second) = signals().map_err(Error::Start)?;
     let (stopper, told) = stop();
-    let snapshots = index.snapshots();
-    let (registered, _registrations) = registration::channel();
+    let (registered, registrations) = registration::channel();
+    let inputs = status::Inputs {
+        snapshots: index.snapshots(),
+        folded: index.folded(),
+        readiness: readiness.clone(),
+        registrations,
+    };
     // No parts of the server: whatever becomes of them, decisions go on.
     let watching = tokio::spawn(registration::run(
         object::Config::default(),
@@ -135,7 +147,7 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
         status::run(
             status,
             client,
-            snapshots,
+            inputs,
             clock,
             metrics.status.clone(),
             told.clone(),
