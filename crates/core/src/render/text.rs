@@ -209,7 +209,7 @@ fn plain(detail: &Detail, r: &str, p: &str) -> String {
             by_name: Some(node),
             ..
         } => format!(
-            "{step} ({}) is a pod of its own, for which any pod of its name is taken, so it is only Declared; {p} accepts {}. Run it in initContainers of what trains",
+            "{step} ({}) is a pod of its own, for which any pod of its name is taken, so it is only Declared; {p} accepts {}. Run it first in the pod of what trains",
             shown(node),
             list(*accepted)
         ),
@@ -510,10 +510,14 @@ fn unseen(why: Unseen) -> (&'static str, &'static str) {
         Unseen::Unreadable => ("is not what its kind says", "Correct it"),
         Unseen::UnknownKind => (
             "is of a kind that datagate does not read",
-            "Use a kind of datagate coverage",
+            "Use one that datagate coverage lists as judged",
         ),
         Unseen::Elsewhere => ("is not in the cluster", "Refer to an object of the cluster"),
         Unseen::Late => ("is completed only when it runs", "Write it out"),
+        Unseen::NotRead => (
+            "is text that datagate does not read",
+            "Write it out in the object itself",
+        ),
         Unseen::Encoded => ("is encoded", "Train in a kind that shows what runs"),
         Unseen::Status => (
             "was written by somebody else than the controller, which runs by it",

@@ -130,7 +130,7 @@ impl ConfigMapSource<'_> {
         let namespace = shown(&self.config_map_namespace);
         d.opaque(
             format!("{path} of ConfigMap {namespace}/{name}"),
-            Unseen::Late,
+            Unseen::NotRead,
             at,
         );
     }
