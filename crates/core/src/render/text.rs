@@ -489,8 +489,16 @@ fn not_first(
     };
     let trainer = match (void, way) {
         // One name says nothing that the trainer's own does not.
-        (Void::Elsewhere | Void::After, [first, .., last]) if **first != *node => {
-            format!("{trainer} (it starts by {} -> {})", shown(first), shown(last))
+        (Void::Elsewhere | Void::After, [first, rest @ ..]) if !rest.is_empty() && **first != *node => {
+            let way = match rest {
+                [] | [_] | [_, _] => way
+                    .iter()
+                    .map(|name| shown(name))
+                    .collect::<Vec<_>>()
+                    .join(" -> "),
+                [.., last] => format!("{} -> ... -> {}", shown(first), shown(last)),
+            };
+            format!("{trainer} (it starts by {way})")
         }
         _ => trainer.to_owned(),
     };
