@@ -4,6 +4,7 @@
 //! in `datagate_api`.
 
 pub mod admission;
+pub mod authority;
 pub mod cli;
 pub mod coverage;
 pub mod index;
@@ -15,3 +16,4 @@ pub mod serve;
 pub mod server;
 pub mod status;
 pub mod stop;
+pub mod trust;
