@@ -20,6 +20,8 @@ pub const SKEW: Duration = Duration::from_secs(3600);
 #[derive(Clone, PartialEq, Eq)]
 pub struct Root {
     der: CertificateDer<'static>,
+    /// Its common name.
+    name: String,
     /// For people.
     pub serial: String,
     /// From when it is valid.
@@ -88,8 +90,14 @@ impl Root {
             time(certificate.validity().not_after.timestamp())?,
         );
         let serial = certificate.raw_serial_as_string();
+        let name = certificate.subject().iter_common_name().next();
+        let name = name
+            .and_then(|it| it.as_str().ok())
+            .unwrap_or_default()
+            .to_owned();
         Ok(Self {
             der,
+            name,
             serial,
             not_before,
             not_after,
@@ -156,20 +164,14 @@ impl Authority {
     /// If no key can be made.
     pub fn make(life: Duration, now: Timestamp) -> Result<Self, CaError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(CaError::Make)?;
-        let mut params = CertificateParams::default();
         // A name of its own, so that nobody has to guess which of two signed a certificate.
-        let id: String = params
+        let id: String = CertificateParams::default()
             .key_identifier(&key)
             .iter()
             .take(4)
             .map(|byte| format!("{byte:02x}"))
             .collect();
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, format!("datagate CA {id}"));
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let mut params = issuing(&format!("datagate CA {id}"));
         set_validity(&mut params, before(now), after(now, life));
         let cert = params.self_signed(&key).map_err(CaError::Make)?;
         Ok(Self {
@@ -216,7 +218,8 @@ impl Authority {
     /// If a name cannot stand in a certificate, or no key can be made.
     pub fn sign(&self, names: &[String], life: Duration, now: Timestamp) -> Result<Leaf, CaError> {
         let signer = KeyPair::from_pem(&self.key_pem).map_err(CaError::Key)?;
-        let issuer = Issuer::from_ca_cert_der(&self.root.der, signer).map_err(CaError::Make)?;
+        // As it was made, so that the issuer's name and key are those of the certificate.
+        let issuer = Issuer::new(issuing(&self.root.name), signer);
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(CaError::Make)?;
         let mut params = CertificateParams::new(names).map_err(CaError::Make)?;
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -270,6 +273,16 @@ fn after(now: Timestamp, life: Duration) -> Timestamp {
     whole(now.checked_add(life).unwrap_or(Timestamp::MAX))
 }
 
+/// What an authority of this name is, but for its validity.
+fn issuing(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
 fn set_validity(params: &mut CertificateParams, from: Timestamp, until: Timestamp) {
     // None before 1970, which no clock that runs says.
     let since_epoch =
@@ -282,6 +295,12 @@ fn set_validity(params: &mut CertificateParams, from: Timestamp, until: Timestam
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use rustls::RootCertStore;
+    use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+    use rustls::crypto::aws_lc_rs;
+    use rustls::server::ParsedCertificate;
+    use rustls_pki_types::UnixTime;
+
     use super::*;
 
     const NOW: &str = "2026-06-01T00:00:00.5Z";
@@ -332,6 +351,25 @@ mod tests {
     }
 
     #[test]
+    fn what_an_authority_signs_verifies_also_after_it_was_read_back() {
+        let made = Authority::make(DAY, now()).unwrap();
+        let read = Authority::read(made.root.pem().as_bytes(), made.key_pem().as_bytes()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(made.root.der.clone()).unwrap();
+        let at = UnixTime::since_unix_epoch(Duration::from_secs(now().as_second().try_into().unwrap()));
+        let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+        for authority in [made, read] {
+            let leaf = authority.sign(&["a.svc".to_owned()], DAY, now()).unwrap();
+            let parsed = ParsedCertificate::try_from(&leaf.cert).unwrap();
+            verify_server_cert_signed_by_trust_anchor(&parsed, &roots, &[], at, algorithms.all).unwrap();
+            verify_server_name(&parsed, &"a.svc".try_into().unwrap()).unwrap();
+            let (_, leaf) = X509Certificate::from_der(&leaf.cert).unwrap();
+            let (_, root) = X509Certificate::from_der(&authority.root.der).unwrap();
+            assert_eq!(leaf.issuer().as_raw(), root.subject().as_raw());
+        }
+    }
+
+    #[test]
     fn a_leaf_does_not_outlive_its_authority() {
         let authority = Authority::make(DAY, now()).unwrap();
         let names = ["a.svc".to_owned(), "127.0.0.1".to_owned()];
@@ -344,8 +382,7 @@ mod tests {
             read.validity().not_before.timestamp(),
             long.not_before.as_second()
         );
-        let (_, root) = X509Certificate::from_der(&authority.root.der).unwrap();
-        read.verify_signature(Some(root.public_key())).unwrap();
+        assert_eq!(read.validity().not_after.timestamp(), long.not_after.as_second());
         let names = read.subject_alternative_name().unwrap().unwrap();
         assert_eq!(names.value.general_names.len(), 2);
     }
