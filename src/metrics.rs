@@ -3,6 +3,7 @@
 //! Every label has a bounded set of values that is known at compile time, but for the kinds of the cluster that are not
 //! judged, whose number is bounded: nothing a client sends becomes a label. What the request path touches is held as a ready handle, so that counting is one atomic addition.
 
+mod authority;
 mod cluster;
 mod coverage;
 
@@ -16,6 +17,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+pub use self::authority::AuthorityMetrics;
 pub use self::cluster::{FetchOutcome, IndexMetrics, LiveMetrics, StatusMetrics};
 pub use self::coverage::{CoverageMetrics, KindLabels};
 
@@ -43,6 +45,8 @@ pub struct Metrics {
     pub status: StatusMetrics,
     /// Which kinds are not judged.
     pub coverage: CoverageMetrics,
+    /// The authority that we manage for ourselves.
+    pub authority: AuthorityMetrics,
     /// Decisions made, by what was submitted and how it was decided.
     pub decisions: Family<DecisionLabels, Counter>,
     /// Findings told, by reason and by what the policy does about them.
@@ -109,6 +113,10 @@ pub enum HandshakeFailure {
     Closed,
     /// What arrived was not TLS.
     Malformed,
+    /// The client showed no certificate, though it must.
+    ClientCertificateMissing,
+    /// The client's certificate is not one of those that may ask.
+    ClientCertificateRejected,
 }
 
 /// Labels of `datagate_decisions_total`.
@@ -155,6 +163,7 @@ impl Metrics {
         let live = LiveMetrics::new(&mut registry);
         let status = StatusMetrics::new(&mut registry);
         let coverage = CoverageMetrics::new(&mut registry);
+        let authority = AuthorityMetrics::new(&mut registry);
         Self {
             registry,
             server,
@@ -162,6 +171,7 @@ impl Metrics {
             live,
             status,
             coverage,
+            authority,
             decisions,
             findings,
         }
@@ -325,12 +335,14 @@ impl Outcome {
 
 impl HandshakeFailure {
     /// Every failure, in the order of its discriminant.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Timeout,
         Self::CertificateRejected,
         Self::Incompatible,
         Self::Closed,
         Self::Malformed,
+        Self::ClientCertificateMissing,
+        Self::ClientCertificateRejected,
     ];
 
     /// The label's value.
@@ -342,6 +354,8 @@ impl HandshakeFailure {
             Self::Incompatible => "incompatible",
             Self::Closed => "closed",
             Self::Malformed => "malformed",
+            Self::ClientCertificateMissing => "client_certificate_missing",
+            Self::ClientCertificateRejected => "client_certificate_rejected",
         }
     }
 }

@@ -33,10 +33,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-pub use self::certs::{CertError, CertFiles, Certs, Reload, WallClock};
+pub use self::certs::{CertError, CertFiles, Certs, ClientFiles, Given, Reload, WallClock};
 pub use self::readiness::{Health, Readiness, Report};
 
 use self::accept::{Port, Served, Tls};
+use self::certs::Clients;
 use self::guard::Times;
 use self::link::{Links, Order};
 use self::stage::Stage;
@@ -130,8 +131,10 @@ pub struct Config {
     /// How long requests that are being answered are then waited for. Default 10 s. The pod's grace period must be
     /// longer than the three together.
     pub drain_timeout: Duration,
-    /// How often the certificate's files are looked at. Default 1 s.
+    /// How often the certificate's files, and the clients', are looked at. Default 1 s.
     pub cert_poll: Duration,
+    /// Who may ask at the webhook's port. Default: everybody.
+    pub clients: Option<ClientFiles>,
 }
 
 /// The sockets to serve on.
@@ -178,8 +181,17 @@ pub async fn serve<A: Admit>(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let stage = Arc::new(Stage::default());
-    let acceptor = TlsAcceptor::from(tls::config(certs.clone())?);
+    let clients = config
+        .clients
+        .clone()
+        .map(|files| Clients::new(files, certs.provider(), metrics.clone()));
+    let acceptor = TlsAcceptor::from(tls::config(certs.clone(), clients.clone())?);
     certs.refresh().await;
+    if let Some(clients) = &clients {
+        clients.refresh().await;
+        let clients = clients.clone();
+        readiness.add("clients", move || clients.health());
+    }
     readiness.add("certificate", {
         let certs = certs.clone();
         move || certs.health()
@@ -230,6 +242,10 @@ pub async fn serve<A: Admit>(
         let watch = certs.watch(config.cert_poll);
         async move { match watch.await {} }
     });
+    if let Some(clients) = clients {
+        let watch = clients.watch(config.cert_poll);
+        aside.spawn(async move { match watch.await {} });
+    }
     let stopping = async {
         shutdown.await;
         tracing::info!(delay = ?config.drain_delay, "stopping: no longer ready, still serving");
@@ -282,6 +298,7 @@ impl Default for Config {
             drain_refuse: Duration::from_secs(1),
             drain_timeout: Duration::from_secs(10),
             cert_poll: Duration::from_secs(1),
+            clients: None,
         }
     }
 }

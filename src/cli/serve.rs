@@ -1,13 +1,14 @@
 //! The flags of `datagate serve`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use datagate_core::settings::Settings;
 
+use super::certificate::{CertificateFlags, Source};
 use super::settings::{FlagError, SettingsFlags};
+use crate::server::ClientFiles;
 
 /// Run the webhook.
 #[derive(Args, Clone, Debug)]
@@ -28,12 +29,8 @@ pub struct Serve {
         default_value = "0.0.0.0:8080"
     )]
     admin_listen: SocketAddr,
-    /// The certificate with its chain, as PEM; read again whenever it changes.
-    #[arg(long, value_name = "FILE", env = "DATAGATE_TLS_CERT")]
-    tls_cert: PathBuf,
-    /// Its private key, as PEM.
-    #[arg(long, value_name = "FILE", env = "DATAGATE_TLS_KEY")]
-    tls_key: PathBuf,
+    #[command(flatten)]
+    certificate: CertificateFlags,
     #[command(flatten)]
     settings: SettingsFlags,
     /// Namespaces about which the webhook is never asked, besides kube-system and our own.
@@ -88,10 +85,10 @@ pub struct ServeOptions {
     pub listen: SocketAddr,
     /// The admin port's address.
     pub admin_listen: SocketAddr,
-    /// The certificate's file.
-    pub tls_cert: PathBuf,
-    /// The private key's file.
-    pub tls_key: PathBuf,
+    /// Where the certificate comes from.
+    pub certificate: Source,
+    /// Who may ask; none: everybody.
+    pub clients: Option<ClientFiles>,
     /// What decisions depend on.
     pub settings: Settings,
     /// Namespaces about which the webhook is never asked.
@@ -118,8 +115,8 @@ impl Serve {
         Ok(ServeOptions {
             listen: self.listen,
             admin_listen: self.admin_listen,
-            tls_cert: self.tls_cert,
-            tls_key: self.tls_key,
+            clients: self.certificate.clients(),
+            certificate: self.certificate.source(),
             settings: self.settings.settings()?,
             namespace: self.namespace,
             excluded_namespaces: self.excluded_namespace,
