@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use bytes::Bytes;
-use datagate_core::decision::{Decision, Outcome};
+use datagate_core::decision::{Decision, Ground, Outcome};
 use datagate_core::fetched::Fetched;
 use datagate_core::finding::Finding;
 use datagate_core::judge::{Verdict, judge};
@@ -18,7 +18,7 @@ use datagate_core::world::World;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::index::Worlds;
+use crate::index::{Lives, Worlds};
 use crate::live::Fetch;
 use crate::metrics::{DecisionLabels, FindingLabels, Metrics};
 use crate::server::{Admit, Failure, Reply, WallClock};
@@ -45,6 +45,7 @@ pub struct Admission<F> {
     metrics: Arc<Metrics>,
     log: DecisionLog,
     mode: Mode,
+    stale: Option<(Lives, Duration)>,
 }
 
 /// Whether refusals are told to the API server.
@@ -86,6 +87,16 @@ impl<F: Fetch> Admission<F> {
             metrics,
             log,
             mode,
+            stale: None,
+        }
+    }
+
+    /// Admits nothing that is governed any more once one of the watches has shown no life for longer.
+    #[must_use]
+    pub fn refuse_when_stale(self, lives: Lives, after: Duration) -> Self {
+        Self {
+            stale: Some((lives, after)),
+            ..self
         }
     }
 
@@ -103,7 +114,12 @@ impl<F: Fetch> Admission<F> {
             };
             let subject = Subject::of(&review);
             match judge(review, &world, &fetched, now) {
-                Verdict::Decided(decision) => return self.conclude(&subject, &decision, now),
+                Verdict::Decided(mut decision) => {
+                    return match self.staleness(&decision) {
+                        Some(age) => self.refuse_stale(&subject, &mut decision, age, now),
+                        None => self.conclude(&subject, &decision, now),
+                    };
+                }
                 Verdict::Needs(needs) => self.fetch.fetch(&needs, &mut fetched, deadline).await,
             }
         }
@@ -133,6 +149,35 @@ impl<F: Fetch> Admission<F> {
                 reply::error(status, why)
             }
         }
+    }
+
+    /// How old the policies are by which this would be admitted, if that is too old. What no policy governed passes, and
+    /// so does an update that changes nothing: it must be possible to finish and to clean up.
+    fn staleness(&self, decision: &Decision) -> Option<Duration> {
+        let (lives, most) = self.stale.as_ref()?;
+        let starts = matches!(decision.ground, Ground::Judged | Ground::Child);
+        let admits = matches!(decision.outcome, Outcome::Allowed | Outcome::AllowedWithWarnings);
+        lives.age().filter(|age| starts && admits && age > most)
+    }
+
+    fn refuse_stale(
+        &self,
+        subject: &Subject,
+        decision: &mut Decision,
+        age: Duration,
+        now: Timestamp,
+    ) -> Reply {
+        decision.outcome = Outcome::Denied;
+        self.metrics.stale_refusals.inc();
+        self.count(subject, decision);
+        self.log
+            .write(&Record::new(subject, decision, self.mode, now).stale(age));
+        let why = render::stale(age);
+        let mut answer = render::refusal(&subject.uid, 503, "ServiceUnavailable", &why);
+        if self.mode == Mode::Observe {
+            observe(&mut answer);
+        }
+        reply::review(&answer, &subject.uid, &subject.kind, &decision.name)
     }
 
     fn conclude(&self, subject: &Subject, decision: &Decision, now: Timestamp) -> Reply {

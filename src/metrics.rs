@@ -6,6 +6,7 @@
 mod authority;
 mod cluster;
 mod coverage;
+mod platform;
 
 use std::fmt;
 
@@ -20,6 +21,7 @@ use prometheus_client::registry::Registry;
 pub use self::authority::AuthorityMetrics;
 pub use self::cluster::{FetchOutcome, IndexMetrics, LiveMetrics, StatusMetrics};
 pub use self::coverage::{CoverageMetrics, KindLabels};
+pub use self::platform::PlatformMetrics;
 
 /// The media type of what [`Metrics::encode`] writes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -51,6 +53,8 @@ pub struct Metrics {
     pub decisions: Family<DecisionLabels, Counter>,
     /// Findings told, by reason and by what the policy does about them.
     pub findings: Family<FindingLabels, Counter>,
+    /// Requests refused because policies may have changed unseen.
+    pub stale_refusals: Counter,
 }
 
 /// What the two ports measure.
@@ -158,6 +162,12 @@ impl Metrics {
         registry.register("decisions", "Decisions made", decisions.clone());
         let findings = Family::<FindingLabels, Counter>::default();
         registry.register("findings", "Findings told", findings.clone());
+        let stale_refusals = Counter::default();
+        registry.register(
+            "stale_refusals",
+            "Requests refused because the API server was not heard for too long",
+            stale_refusals.clone(),
+        );
         let server = ServerMetrics::new(&mut registry);
         let index = IndexMetrics::new(&mut registry);
         let live = LiveMetrics::new(&mut registry);
@@ -174,6 +184,7 @@ impl Metrics {
             authority,
             decisions,
             findings,
+            stale_refusals,
         }
     }
 

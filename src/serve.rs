@@ -106,7 +106,10 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
     } else {
         Mode::Enforce
     };
-    let admission = Admission::new(index.worlds(), fetch, clock.clone(), metrics.clone(), log, mode);
+    let mut admission = Admission::new(index.worlds(), fetch, clock.clone(), metrics.clone(), log, mode);
+    if let Some(after) = options.refuse_when_stale_for {
+        admission = admission.refuse_when_stale(index.lives(), after);
+    }
     let namespace = options.namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
     let (certs, own_ca) = match options.certificate {
         Source::Files(files) => (Certs::new(files, clock.clone(), metrics.clone()), None),
@@ -131,11 +134,20 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
     let webhook_name = options.webhook_name.clone();
     status.webhook = Some(options.webhook_name);
     status.observe = options.observe;
+    status.replica_uid = options.replica_uid;
+    if let Some(replica) = options.replica {
+        status.replica = replica;
+    }
     status.excluded_namespaces.extend(options.excluded_namespaces);
 
     let (first, second) = signals().map_err(Error::Start)?;
     let (stopper, told) = stop();
-    let snapshots = index.snapshots();
+    let inputs = status::Inputs {
+        snapshots: index.snapshots(),
+        folded: index.folded(),
+        readiness: readiness.clone(),
+        registrations: registrations.clone(),
+    };
     // No parts of the server: whatever becomes of them, decisions go on.
     let watching = tokio::spawn(always("registration", {
         let (name, client, told) = (webhook_name, client.clone(), told.clone());
@@ -181,7 +193,7 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
         status::run(
             status,
             client,
-            snapshots,
+            inputs,
             clock,
             metrics.status.clone(),
             told.clone(),

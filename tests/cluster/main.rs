@@ -23,6 +23,7 @@ mod kinds;
 mod messages;
 mod never_in_the_way;
 mod process;
+mod replicas;
 mod scan;
 mod schema;
 mod status;

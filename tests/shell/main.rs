@@ -16,5 +16,6 @@ mod rig;
 mod admission;
 mod index;
 mod live;
+mod replicas;
 mod server;
 mod status;
