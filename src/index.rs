@@ -92,6 +92,12 @@ impl Index {
         }
     }
 
+    /// The signs of life of the watches.
+    #[must_use]
+    pub fn lives(&self) -> Lives {
+        self.lives.clone()
+    }
+
     /// Where decisions find the snapshot.
     #[must_use]
     pub fn worlds(&self) -> Worlds {

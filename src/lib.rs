@@ -6,6 +6,7 @@
 pub mod admission;
 pub mod cli;
 pub mod coverage;
+pub mod debug;
 pub mod index;
 pub mod live;
 pub mod metrics;
@@ -13,3 +14,4 @@ pub mod serve;
 pub mod server;
 pub mod status;
 pub mod stop;
+pub mod trace;

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use datagate_core::settings::Settings;
 
 use super::settings::{FlagError, SettingsFlags};
+use super::telemetry::{Telemetry, TelemetryFlags};
 
 /// Run the webhook.
 #[derive(Args, Clone, Debug)]
@@ -20,7 +21,7 @@ pub struct Serve {
         default_value = "0.0.0.0:9443"
     )]
     listen: SocketAddr,
-    /// The address of /livez, /readyz and /metrics, in plain HTTP.
+    /// The address of /livez, /readyz, /metrics and /debug, in plain HTTP.
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -70,6 +71,8 @@ pub struct Serve {
     /// How log lines are written.
     #[arg(long, value_enum, env = "DATAGATE_LOG_FORMAT", default_value_t = LogFormat::Json)]
     log_format: LogFormat,
+    #[command(flatten)]
+    telemetry: TelemetryFlags,
 }
 
 /// How log lines are written.
@@ -106,6 +109,8 @@ pub struct ServeOptions {
     pub drain_delay: Duration,
     /// How log lines are written.
     pub log_format: LogFormat,
+    /// What it tells besides its answers.
+    pub telemetry: Telemetry,
 }
 
 impl Serve {
@@ -127,6 +132,7 @@ impl Serve {
             webhook_name: self.webhook_name,
             drain_delay: Duration::from_secs(self.drain_delay),
             log_format: self.log_format,
+            telemetry: self.telemetry.telemetry(),
         })
     }
 }

@@ -14,7 +14,9 @@ mod pki;
 mod rig;
 
 mod admission;
+mod debug;
 mod index;
 mod live;
 mod server;
 mod status;
+mod telemetry;
