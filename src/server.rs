@@ -24,6 +24,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::http::StatusCode;
 use bytes::Bytes;
 use prometheus_client::metrics::counter::Counter;
@@ -42,6 +43,7 @@ use self::guard::Times;
 use self::link::{Links, Order};
 use self::stage::Stage;
 use crate::metrics::Metrics;
+use crate::trace::Tracer;
 
 /// Connections on the admin port: those of the kubelet and of a few that read metrics.
 const ADMIN_CONNECTIONS: u32 = 64;
@@ -151,6 +153,19 @@ pub struct Listeners {
     pub admin: TcpListener,
 }
 
+/// How the server can be looked into.
+#[derive(Clone, Debug, Default)]
+pub struct Insight {
+    /// Whether requests may be sent here. It should hold all checks of others by now; the server adds its own.
+    pub readiness: Readiness,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Further pages of the admin port.
+    pub pages: Router,
+    /// Makes spans of requests.
+    pub tracer: Option<Tracer>,
+}
+
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -174,17 +189,21 @@ struct EndAll(Arc<Links>);
 
 /// Serves until `shutdown` is ready and all requests that came in time are answered.
 ///
-/// `readiness` should hold all checks of others by now; the server adds its own. A certificate that cannot be used
-/// keeps it from being ready, and is looked at again until it can.
+/// A certificate that cannot be used keeps it from being ready, and is looked at again until it can.
 pub async fn serve<A: Admit>(
     config: Config,
     listeners: Listeners,
     certs: Arc<Certs>,
     admit: A,
-    readiness: Readiness,
-    metrics: Arc<Metrics>,
+    insight: Insight,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
+    let Insight {
+        readiness,
+        metrics,
+        pages,
+        tracer,
+    } = insight;
     let stage = Arc::new(Stage::default());
     let clients = config
         .clients
@@ -222,7 +241,7 @@ pub async fn serve<A: Admit>(
         shed_idle: config.shed_idle,
         shed: metrics.server.shed.clone(),
         served: Served {
-            router: webhook::router(&config, admit, stage.clone(), metrics.clone()),
+            router: webhook::router(&config, admit, stage.clone(), metrics.clone(), tracer),
             stage: stage.clone(),
             times,
         },
@@ -246,7 +265,7 @@ pub async fn serve<A: Admit>(
         shed: Counter::default(),
         // Its connections are kept to the end: who watches a stop should see it.
         served: Served {
-            router: admin::router(readiness, metrics),
+            router: admin::router(readiness, metrics, pages),
             stage: Arc::default(),
             times,
         },

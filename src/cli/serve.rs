@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 
 use super::certificate::{CertificateFlags, Source};
 use super::settings::{FlagError, SettingsFlags};
+use super::telemetry::{Telemetry, TelemetryFlags};
 use crate::server::ClientFiles;
 
 /// A watch is opened again after 55 s and taken for dead 5 s later.
@@ -25,7 +26,7 @@ pub struct Serve {
         default_value = "0.0.0.0:9443"
     )]
     listen: SocketAddr,
-    /// The address of /livez, /readyz and /metrics, in plain HTTP.
+    /// The address of /livez, /readyz, /metrics and /debug, in plain HTTP.
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -81,6 +82,8 @@ pub struct Serve {
     /// How log lines are written.
     #[arg(long, value_enum, env = "DATAGATE_LOG_FORMAT", default_value_t = LogFormat::Json)]
     log_format: LogFormat,
+    #[command(flatten)]
+    telemetry: TelemetryFlags,
 }
 
 /// How log lines are written.
@@ -123,6 +126,8 @@ pub struct ServeOptions {
     pub drain_delay: Duration,
     /// How log lines are written.
     pub log_format: LogFormat,
+    /// What it tells besides its answers.
+    pub telemetry: Telemetry,
 }
 
 impl Serve {
@@ -147,6 +152,7 @@ impl Serve {
             refuse_when_stale_for: self.refuse_when_stale_for,
             drain_delay: Duration::from_secs(self.drain_delay),
             log_format: self.log_format,
+            telemetry: self.telemetry.telemetry(),
         })
     }
 }
