@@ -15,6 +15,7 @@ use datagate_core::settings::Settings;
 use serde_json::{Value, json};
 
 mod kinds;
+mod links;
 mod threats;
 mod versions;
 mod workloads;
