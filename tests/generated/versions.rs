@@ -140,6 +140,60 @@ fn tools_are_asked_for_in_the_versions_that_are_needed() {
     agreed(&wrong);
 }
 
+/// No container runtime is at hand where these tests run, so of the Dockerfile only this is checked: that it does what
+/// everything else does.
+#[test]
+fn the_dockerfile_agrees_with_everything_else() {
+    let dockerfile = read("Dockerfile");
+    let makefile = read("Makefile");
+    let mut wrong = Vec::new();
+    let mut says = |what: &str, why: &str| {
+        if !dockerfile.lines().any(|line| line.contains(what)) {
+            wrong.push(format!("Dockerfile does not say `{what}`: {why}"));
+        }
+    };
+    let rust = env!("CARGO_PKG_RUST_VERSION");
+    says(
+        &format!("ARG RUST_IMAGE=rust:{rust}."),
+        "Cargo.toml's rust-version",
+    );
+    let auditable = makefile
+        .split_whitespace()
+        .find(|it| it.starts_with("cargo-auditable@"));
+    says(
+        &format!("ARG CARGO_AUDITABLE={}", auditable.unwrap()),
+        "as the Makefile",
+    );
+    says(".ci/build-release", "the program is built in one way");
+    says(".ci/third-party-licenses", "most licences ask for their text");
+    says(
+        "FROM scratch",
+        "the program is static and needs nothing beside it",
+    );
+    says("USER 65532:65532", "as the chart's runAsUser");
+    says("EXPOSE 9443 8080", "as `datagate serve` listens");
+    says("ENTRYPOINT [\"/datagate\"]", "the chart gives the arguments");
+    for found in ["ADD ", "curl", "apt-get", ":latest"] {
+        if dockerfile.contains(found) {
+            wrong.push(format!(
+                "Dockerfile says `{found}`: nothing that is not pinned goes into an image"
+            ));
+        }
+    }
+    let build = read(".ci/build-release");
+    for flag in [
+        "cargo auditable build --release --locked",
+        "crt-static",
+        "--remap-path-prefix",
+        "SOURCE_DATE_EPOCH",
+    ] {
+        if !build.contains(flag) {
+            wrong.push(format!(".ci/build-release does not say `{flag}`"));
+        }
+    }
+    agreed(&wrong);
+}
+
 /// Files of [`DOCUMENTS`] that are prose.
 fn documents() -> Vec<String> {
     fn walk(path: &Path, found: &mut Vec<String>) {
