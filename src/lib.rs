@@ -4,8 +4,10 @@
 //! in `datagate_api`.
 
 pub mod admission;
+pub mod authority;
 pub mod cli;
 pub mod coverage;
+pub mod debug;
 pub mod index;
 pub mod live;
 pub mod metrics;
@@ -15,3 +17,5 @@ pub mod serve;
 pub mod server;
 pub mod status;
 pub mod stop;
+pub mod trace;
+pub mod trust;

@@ -1,14 +1,16 @@
 //! The flags of `datagate serve`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use datagate_core::settings::Settings;
 use jiff::SignedDuration;
 
+use super::certificate::{CertificateFlags, Source};
 use super::settings::{FlagError, SettingsFlags};
+use super::telemetry::{Telemetry, TelemetryFlags};
+use crate::server::ClientFiles;
 
 /// A watch is opened again after 55 s and taken for dead 5 s later.
 const SHORTEST_STALENESS: Duration = Duration::from_secs(90);
@@ -24,7 +26,7 @@ pub struct Serve {
         default_value = "0.0.0.0:9443"
     )]
     listen: SocketAddr,
-    /// The address of /livez, /readyz and /metrics, in plain HTTP.
+    /// The address of /livez, /readyz, /metrics and /debug, in plain HTTP.
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -32,12 +34,8 @@ pub struct Serve {
         default_value = "0.0.0.0:8080"
     )]
     admin_listen: SocketAddr,
-    /// The certificate with its chain, as PEM; read again whenever it changes.
-    #[arg(long, value_name = "FILE", env = "DATAGATE_TLS_CERT")]
-    tls_cert: PathBuf,
-    /// Its private key, as PEM.
-    #[arg(long, value_name = "FILE", env = "DATAGATE_TLS_KEY")]
-    tls_key: PathBuf,
+    #[command(flatten)]
+    certificate: CertificateFlags,
     #[command(flatten)]
     settings: SettingsFlags,
     /// Namespaces about which the webhook is never asked, besides kube-system and our own.
@@ -84,6 +82,8 @@ pub struct Serve {
     /// How log lines are written.
     #[arg(long, value_enum, env = "DATAGATE_LOG_FORMAT", default_value_t = LogFormat::Json)]
     log_format: LogFormat,
+    #[command(flatten)]
+    telemetry: TelemetryFlags,
 }
 
 /// How log lines are written.
@@ -102,10 +102,10 @@ pub struct ServeOptions {
     pub listen: SocketAddr,
     /// The admin port's address.
     pub admin_listen: SocketAddr,
-    /// The certificate's file.
-    pub tls_cert: PathBuf,
-    /// The private key's file.
-    pub tls_key: PathBuf,
+    /// Where the certificate comes from.
+    pub certificate: Source,
+    /// Who may ask; none: everybody.
+    pub clients: Option<ClientFiles>,
     /// What decisions depend on.
     pub settings: Settings,
     /// Namespaces about which the webhook is never asked.
@@ -126,6 +126,8 @@ pub struct ServeOptions {
     pub drain_delay: Duration,
     /// How log lines are written.
     pub log_format: LogFormat,
+    /// What it tells besides its answers.
+    pub telemetry: Telemetry,
 }
 
 impl Serve {
@@ -138,8 +140,8 @@ impl Serve {
         Ok(ServeOptions {
             listen: self.listen,
             admin_listen: self.admin_listen,
-            tls_cert: self.tls_cert,
-            tls_key: self.tls_key,
+            clients: self.certificate.clients(),
+            certificate: self.certificate.source(),
             settings: self.settings.settings()?,
             namespace: self.namespace,
             excluded_namespaces: self.excluded_namespace,
@@ -150,6 +152,7 @@ impl Serve {
             refuse_when_stale_for: self.refuse_when_stale_for,
             drain_delay: Duration::from_secs(self.drain_delay),
             log_format: self.log_format,
+            telemetry: self.telemetry.telemetry(),
         })
     }
 }

@@ -93,7 +93,8 @@ impl Life {
         }
     }
 
-    pub(super) fn beat(&self) {
+    /// Notes a sign of life.
+    pub fn beat(&self) {
         let millis = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.seen.store(millis.saturating_add(1), Ordering::Relaxed);
     }

@@ -32,6 +32,10 @@ pub struct IndexMetrics {
 #[derive(Clone, Debug)]
 pub struct LiveMetrics {
     fetches: [Counter; FetchOutcome::ALL.len()],
+    /// Answers kept for the next decision, good or not.
+    pub cached: Gauge,
+    /// Their bytes.
+    pub cached_bytes: Gauge,
 }
 
 /// What came of asking for an object.
@@ -128,10 +132,23 @@ impl LiveMetrics {
             "Objects that decisions asked for, by what came of it",
             fetches.clone(),
         );
-        Self {
+        let this = Self {
             fetches: FetchOutcome::ALL
                 .map(|it| fetches.get_or_create_owned(&FetchLabels { outcome: it.as_str() })),
-        }
+            cached: Gauge::default(),
+            cached_bytes: Gauge::default(),
+        };
+        registry.register(
+            "fetch_cache_entries",
+            "Objects kept for a moment because a decision asked for them",
+            this.cached.clone(),
+        );
+        registry.register(
+            "fetch_cache_bytes",
+            "Bytes of those objects",
+            this.cached_bytes.clone(),
+        );
+        this
     }
 
     /// Counts one.

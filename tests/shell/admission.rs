@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use crate::api::{self, Api, Instead, NAMESPACES, POLICIES, RECORDS};
 
 /// A cluster in which nothing can be reached.
-struct Nowhere;
+pub struct Nowhere;
 
 impl Fetch for Nowhere {
     async fn fetch(&self, needs: &[Need], into: &mut Fetched, _deadline: Instant) {
@@ -36,9 +36,9 @@ impl Fetch for Nowhere {
     }
 }
 
-const UID: &str = "7c1e0f3a-9d41-4f7e-8f43-000000000001";
+pub const UID: &str = "7c1e0f3a-9d41-4f7e-8f43-000000000001";
 
-fn policy() -> Policy {
+pub fn policy() -> Policy {
     let policy: DatasetPolicy = serde_json::from_value(json!({
         "apiVersion": "datagate.dev/v1alpha1", "kind": "DatasetPolicy", "metadata": {"name": "p"},
         "spec": {"validationActions": ["Deny"], "undeclared": "Deny", "workloads": "Accelerated",
@@ -48,7 +48,7 @@ fn policy() -> Policy {
     Policy::try_from(&policy).unwrap()
 }
 
-fn worlds() -> Worlds {
+pub fn worlds() -> Worlds {
     let mut catalogue = Catalogue::new(Settings::default());
     catalogue.put_namespace("ml", Namespace::default());
     catalogue.put_policy(policy());
@@ -69,7 +69,7 @@ async fn post(body: impl Into<Bytes>) -> Reply {
 }
 
 /// A governed Job, as text so that bad parts can be put in.
-fn review(annotations: &str, spec: &str) -> String {
+pub fn review(annotations: &str, spec: &str) -> String {
     format!(
         r#"{{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{{"uid":"{UID}",
         "kind":{{"group":"batch","version":"v1","kind":"Job"}},"name":"j","namespace":"ml","operation":"CREATE",
@@ -79,7 +79,7 @@ fn review(annotations: &str, spec: &str) -> String {
     )
 }
 
-const GPU: &str = r#"{"template":{"spec":{"containers":[{"name":"c","image":"i","resources":{"limits":{"nvidia.com/gpu":"1"}}}]}}}"#;
+pub const GPU: &str = r#"{"template":{"spec":{"containers":[{"name":"c","image":"i","resources":{"limits":{"nvidia.com/gpu":"1"}}}]}}}"#;
 
 /// The reasons of a refusal, each with its field; the request must carry its own uid and be well-formed.
 fn refused(reply: &Reply) -> Vec<(String, String)> {
