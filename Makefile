@@ -4,6 +4,15 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 ENV := $(CARGO) run --quiet --package datagate-env --
 
+# The image is of the machine's own architecture and Linux. `cargo auditable` notes the dependencies in the program, if it
+# is installed (`AUDITABLE=` does without).
+VERSION := $(shell awk -F'"' '/^version = / { print $$2; exit }' Cargo.toml)
+IMAGE_TARGET ?= $(shell rustc -vV 2>/dev/null | awk '/^host: / { print $$2 }')
+AUDITABLE ?= $(if $(shell command -v cargo-auditable),auditable)
+IMAGE := $(TARGET)/image/datagate-$(VERSION).oci.tar
+# No path of this machine stands in the program, so that the same sources make the same bytes anywhere.
+IMAGE_RUSTFLAGS := -C target-feature=+crt-static --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo --remap-path-prefix=$(CURDIR)=/datagate
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -42,6 +51,28 @@ verify-chart: check-tools ## Lint the chart in each of its modes
 verify-examples: check-tools ## Hold the example policies to what they claim
 	$(CARGO) build --quiet --package datagate
 	@DATAGATE_BIN=$(abspath $(TARGET))/debug examples/check.sh
+
+.PHONY: image
+image: check-tools ## Write the image as an OCI archive, without a registry or a container tool
+	RUSTFLAGS="$(IMAGE_RUSTFLAGS)" $(CARGO) $(AUDITABLE) build --locked --release --target $(IMAGE_TARGET) --package datagate --bin datagate
+	@$(ENV) image --name datagate:$(VERSION) --output $(IMAGE) \
+		--label org.opencontainers.image.title=datagate \
+		--label org.opencontainers.image.version=$(VERSION) \
+		--label org.opencontainers.image.licenses=Apache-2.0 \
+		--label "org.opencontainers.image.description=Keeps paused and opted-out data out of model training" \
+		$(TARGET)/$(IMAGE_TARGET)/release/datagate
+
+.PHONY: cluster
+cluster: check-tools ## Start a real cluster of one node (Linux, as root), with the image if it was made, until Ctrl-C
+	@$(ENV) cluster $(if $(wildcard $(IMAGE)),--image $(IMAGE))
+
+.PHONY: e2e
+e2e: image ## Install, use, upgrade, break and remove datagate on a real cluster of one node
+	DATAGATE_E2E=short DATAGATE_IMAGE=$(abspath $(IMAGE)) $(CARGO) test --package datagate --test e2e
+
+.PHONY: reliability
+reliability: image ## The same with all repetitions of docs/reliability.md; writes the figures to target/reliability.json
+	DATAGATE_E2E=long DATAGATE_IMAGE=$(abspath $(IMAGE)) $(CARGO) test --package datagate --test e2e
 
 .PHONY: bench
 bench: check-tools ## Run the benchmarks
