@@ -17,6 +17,7 @@ const HEAD: &str = "\
 #                        core:     kinds that everything else in a cluster uses too; called behind the filter
 #   read                 true: it may stand above a workload in its chain of controllers, or a workload may refer to it,
 #                        so the server may GET it
+#   trains               true: it exists for training, so it is governed without any key or accelerator
 #
 # statuses[]  kinds whose status is no subresource, so that whoever may write the object may write its status too; a
 #             change of it by anybody but these accounts is called for
@@ -42,9 +43,10 @@ pub fn chart() -> String {
         };
         let entry = if info.is_core() { "core" } else { "training" };
         let read = owns(info) || is_referred_to(info);
+        let trains = if info.trains() { ", trains: true" } else { "" };
         writeln!(
             text,
-            "  - {{apiGroup: {:?}, resource: {}, {subresources}entry: {entry}, read: {read}}}",
+            "  - {{apiGroup: {:?}, resource: {}, {subresources}entry: {entry}, read: {read}{trains}}}",
             info.group, info.plural
         )
         .unwrap();

@@ -15,6 +15,7 @@ use datagate_core::settings::Settings;
 use serde_json::{Value, json};
 
 mod kinds;
+mod values;
 mod workloads;
 
 fn root() -> PathBuf {
@@ -85,6 +86,15 @@ fn the_chart_carries_the_crds() {
 #[test]
 fn the_charts_kinds_are_the_adapters() {
     expect("charts/datagate/files/kinds.yaml", &kinds::chart());
+}
+
+#[test]
+fn the_charts_values() {
+    let text = fs::read_to_string(root().join("charts/datagate/values.yaml")).unwrap();
+    // With unknown fields denied.
+    let _: values::Values = serde_saphyr::from_str(&text).unwrap();
+    expect("charts/datagate/values.schema.json", &values::schema(&text));
+    expect("charts/datagate/VALUES.md", &values::page(&text));
 }
 
 #[test]
