@@ -9,6 +9,7 @@ pub mod coverage;
 pub mod index;
 pub mod live;
 pub mod metrics;
+pub mod selftest;
 pub mod serve;
 pub mod server;
 pub mod status;

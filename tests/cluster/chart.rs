@@ -11,6 +11,7 @@ mod filter;
 mod install;
 mod matrix;
 mod rights;
+mod selftest;
 mod values;
 
 use std::collections::BTreeSet;

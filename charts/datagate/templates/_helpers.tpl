@@ -25,12 +25,12 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 
 {{- /*
 What stands under `metadata` of an object. `root` is the dot of the chart; `suffix` follows the full name; `name` replaces
-it; `cluster` is true for cluster-scoped kinds; `labels` and `annotations` are added, and win over the common ones.
+it; `namespace` replaces that of the release; `cluster` is true for cluster-scoped kinds; `labels` and `annotations` are added, and win over the common ones.
 */ -}}
 {{- define "datagate.metadata" -}}
 name: {{ .name | default (printf "%s%s" (include "datagate.fullname" .root) (.suffix | default "")) }}
 {{- if not .cluster }}
-namespace: {{ .root.Release.Namespace }}
+namespace: {{ .namespace | default .root.Release.Namespace }}
 {{- end }}
 labels:
   {{- merge (dict) (.labels | default dict) (include "datagate.labels" .root | fromYaml) | toYaml | nindent 2 }}
