@@ -8,7 +8,9 @@
 )]
 
 mod filter;
+mod guard;
 mod install;
+mod layer;
 mod matrix;
 mod rights;
 mod selftest;

@@ -81,6 +81,16 @@ impl Api {
         api
     }
 
+    /// The same as another user in these groups.
+    pub fn impersonate_in(&self, user: &str, groups: &[&str]) -> Self {
+        let mut api = self.impersonate(user);
+        let groups = groups
+            .iter()
+            .map(|group| ("impersonate-group", (*group).to_owned()));
+        api.headers.extend(groups);
+        api
+    }
+
     pub fn create(&self, object: &Value) -> Answer {
         self.ask(Method::POST, &collection(object), JSON, object)
     }
@@ -149,6 +159,21 @@ impl Api {
             MERGE,
             patch,
         )
+    }
+
+    /// A whole object through a subresource.
+    pub fn replace_sub(&self, object: &Value, subresource: &str) -> Answer {
+        self.ask(
+            Method::PUT,
+            &format!("{}/{subresource}", path(object)),
+            JSON,
+            object,
+        )
+    }
+
+    /// Deletes everything in a collection.
+    pub fn delete_all(&self, collection: &str) -> Answer {
+        self.send(Method::DELETE, collection, JSON, Body::empty())
     }
 
     pub fn delete(&self, object: &Value, propagation: &str) -> Answer {
