@@ -37,6 +37,9 @@ fn every_mode_is_linted() {
         "mode=Enforce",
         "mode=Observe",
         "webhook.url=https://datagate.example.com/validate",
+        "certificate.mode=CertManager",
+        "hostNetwork=true",
+        "guard.enabled=true,guard.groups={platform},secondLayer.enabled=true,networkPolicy.enabled=true",
     ] {
         helm(&rig().cluster, &["lint", "--strict", &chart, "--set", set]);
     }
