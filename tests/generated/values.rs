@@ -31,7 +31,7 @@ pub struct Values {
     controller_accounts: Vec<String>,
     #[schemars(extend("uniqueItems" = true), inner(regex(pattern = r"^[A-Za-z0-9._/*:@-]*[A-Za-z0-9][A-Za-z0-9._/*:@-]*$")))]
     injected_images: Vec<String>,
-    #[schemars(regex(pattern = r"^([1-9][0-9]*[smh])?$"))]
+    #[schemars(regex(pattern = REFUSE_WHEN_STALE))]
     refuse_when_stale_for: String,
     webhook: Webhook,
     certificate: Certificate,
@@ -70,6 +70,8 @@ const NAMESPACE: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 const NAME: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 const OPTIONAL_NAME: &str = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$";
 const GLOB: &str = r"^[A-Za-z0-9._/*-]*[A-Za-z0-9][A-Za-z0-9._/*-]*$";
+/// At least 90 s, as the server wants it.
+const REFUSE_WHEN_STALE: &str = "^((9[0-9]|[1-9][0-9]{2,})s|([2-9]|[1-9][0-9]+)m|[1-9][0-9]*h)?$";
 /// What a string in CEL and in YAML cannot be broken out of.
 const IDENTITY: &str = r"^[^'\\\s]+$";
 const CIDR: &str = r"^[0-9a-fA-F.:]+/[0-9]{1,3}$";

@@ -397,3 +397,48 @@ fn only_named_identities_change_what_namespaces_say() {
         })
         .unwrap();
 }
+
+/// Who may write the CA, where it is not datagate.
+#[test]
+fn the_bundle_is_left_to_who_writes_it() {
+    let chart = repository("charts/datagate");
+    let writes = |set: &str| {
+        let template = [
+            "template",
+            RELEASE,
+            &chart,
+            "--namespace",
+            SYSTEM,
+            "--show-only",
+            "templates/guard.yaml",
+        ];
+        let template = [
+            &template[..],
+            &["--set", "guard.enabled=true,guard.groups={wheel}", "--set", set],
+        ]
+        .concat();
+        let text = helm(&crate::webhook::rig().cluster, &template);
+        let objects = serde_saphyr::from_multiple::<Value>(&text).unwrap();
+        let policy = objects
+            .iter()
+            .find(|it| it["metadata"]["name"] == "datagate-guard-webhook");
+        let expression = &policy.unwrap()["spec"]["validations"][0]["expression"];
+        expression.as_str().unwrap().replace("variables.", "")
+    };
+    let by = |account: &str| {
+        format!("named || (request.userInfo.username == 'system:serviceaccount:{account}' && onlyBundles)")
+    };
+    assert_eq!(writes("mode=Enforce"), by("datagate-system:datagate"));
+    assert_eq!(writes("serviceAccount.name=gate"), by("datagate-system:gate"));
+    assert_eq!(
+        writes("certificate.mode=CertManager"),
+        by("cert-manager:cert-manager-cainjector")
+    );
+    let injector =
+        "certificate.mode=CertManager,certificate.certManager.injector=system:serviceaccount:pki:injector";
+    assert_eq!(writes(injector), by("pki:injector"));
+    assert_eq!(
+        writes("webhook.url=https://datagate.example.com/validate"),
+        "named"
+    );
+}

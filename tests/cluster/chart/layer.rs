@@ -30,6 +30,13 @@ fn plain(mut object: Value) -> Value {
     object
 }
 
+/// The same, and it asks for no accelerator.
+fn without_accelerator(object: &Value) -> Value {
+    let mut plain = object.clone();
+    spec_of(&mut plain)["containers"][0]["resources"] = json!({});
+    plain
+}
+
 fn pytorch(name: &str, metadata: &Value) -> Value {
     let mut replica = json!({"replicas": 1, "template": {"spec": plain_spec()}});
     replica["template"]["metadata"] = metadata.clone();
@@ -194,6 +201,27 @@ fn undeclared_training_is_refused_without_the_webhook() {
     refused(
         "an operator without an owner",
         &account("ml:ray").dry_run(&pod("team", "unowned")),
+    );
+
+    // As much as an object can hold is within what an expression may cost; less of it can be stored, with who owns it.
+    let large = |variables: usize| {
+        let mut large = job("team", "large");
+        spec_of(&mut large)["containers"][0]["env"] = (0..variables)
+            .map(|i| json!({"name": format!("VARIABLE_{i}"), "value": "x"}))
+            .collect();
+        large
+    };
+    let largest = large(30_000);
+    refused("largest", &api.dry_run(&largest));
+    api.dry_run(&without_accelerator(&largest)).admitted();
+    api.dry_run(&declare(largest, "posts")).admitted();
+    let large = declare(large(8_000), "posts");
+    api.create(&large).admitted();
+    api.merge(&large, &json!({"metadata": {"labels": {"a": "b"}}}))
+        .admitted();
+    refused(
+        "large, undeclared",
+        &api.merge(&large, &json!({"metadata": {"annotations": null}})),
     );
 
     // What is there is changed, finished and removed as ever; only a declaration cannot be taken away.

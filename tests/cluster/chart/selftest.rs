@@ -111,6 +111,21 @@ fn it_tells_whether_the_installation_works() {
         "{said}"
     );
 
+    // Where other policies govern the namespace too, what they refuse is no fault.
+    let mut everywhere = policy("everywhere", "");
+    everywhere["spec"]["namespaceSelector"] = json!({});
+    rig.api.create(&everywhere).admitted();
+    let words = "the compliant job was refused, but not by the policy of this test: ";
+    rig.wait("the other policy is met", || {
+        let output = admin(&[]);
+        assert!(output.status.success(), "{}", text(&output));
+        let said = text(&output);
+        let line = said.lines().find_map(|line| line.strip_prefix(words))?.to_owned();
+        assert!(line.contains("everywhere does not accept bare regions"), "{said}");
+        Some(())
+    });
+    rig.api.delete(&everywhere, "Background").admitted();
+
     // A server that refuses, taken for one that must not.
     let observing = admin(&["--observe"]);
     let said = text(&observing);

@@ -115,6 +115,7 @@ fn wrong_values_are_refused_with_help() {
         ),
         (&["controllerAccounts={kuberay}"], &["/controllerAccounts/0"]),
         (&["refuseWhenStaleFor=ten minutes"], &["/refuseWhenStaleFor"]),
+        (&["refuseWhenStaleFor=60s"], &["/refuseWhenStaleFor"]),
         (&["tracing.ratio=2"], &["/tracing/ratio"]),
         (
             &["tracing.otlpEndpoint=collector:4318"],
