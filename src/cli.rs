@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use document::Bad;
 
 mod bounds;
+pub mod certificate;
 pub mod check;
 pub mod cluster;
 pub mod coverage;
@@ -19,6 +20,7 @@ pub mod report;
 pub mod selftest;
 pub mod serve;
 pub mod settings;
+pub mod telemetry;
 
 /// Keeps paused and opted-out data out of model training.
 #[derive(Debug, Parser)]

@@ -46,6 +46,7 @@ pub struct Values {
     network_policy: NetworkPolicy,
     ports: Ports,
     host_network: bool,
+    metrics: Metrics,
     image: Image,
     image_pull_secrets: Vec<Named>,
     #[schemars(range(min = 1))]
@@ -67,6 +68,7 @@ pub struct Values {
 }
 
 const NAMESPACE: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+const OPTIONAL_NAMESPACE: &str = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$";
 const NAME: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 const OPTIONAL_NAME: &str = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$";
 const GLOB: &str = r"^[A-Za-z0-9._/*-]*[A-Za-z0-9][A-Za-z0-9._/*-]*$";
@@ -324,6 +326,49 @@ struct Resources {
     limits: Object,
     #[serde(default)]
     claims: Vec<Object>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(dead_code, reason = "only their form matters")]
+struct Metrics {
+    service_monitor: ServiceMonitor,
+    prometheus_rule: PrometheusRule,
+    dashboard: Dashboard,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(dead_code, reason = "only their form matters")]
+struct ServiceMonitor {
+    enabled: bool,
+    #[schemars(regex(pattern = "^[1-9][0-9]*(s|m)$"))]
+    interval: String,
+    labels: Strings,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(dead_code, reason = "only their form matters")]
+struct PrometheusRule {
+    enabled: bool,
+    labels: Strings,
+    alert_labels: Strings,
+    #[schemars(extend("uniqueItems" = true), inner(regex(pattern = "^Datagate[A-Za-z]+$")))]
+    disabled: Vec<String>,
+    #[schemars(regex(pattern = r"^[^#\s]+$"))]
+    runbook_url: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(dead_code, reason = "only their form matters")]
+struct Dashboard {
+    enabled: bool,
+    #[schemars(length(max = 63), regex(pattern = OPTIONAL_NAMESPACE))]
+    namespace: String,
+    labels: Strings,
+    annotations: Strings,
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -341,12 +341,12 @@ fn only_named_identities_change_what_namespaces_say() {
         );
         refused(
             &format!("{what} by finalize"),
-            &other.replace_sub(&whole, "finalize"),
+            &other.put_sub(&whole, "finalize"),
             words,
         );
         refused(
             &format!("{what} by the whole status"),
-            &other.replace_sub(&whole, "status"),
+            &other.put_sub(&whole, "status"),
             words,
         );
     }
@@ -372,10 +372,10 @@ fn only_named_identities_change_what_namespaces_say() {
         .admitted();
     let mut finished = api.get(&team).admitted();
     finished["spec"]["finalizers"] = json!(["kubernetes", "example.com/hold"]);
-    other.replace_sub(&finished, "finalize").admitted();
+    other.put_sub(&finished, "finalize").admitted();
     finished = api.get(&team).admitted();
     finished["spec"]["finalizers"] = json!(["kubernetes"]);
-    other.replace_sub(&finished, "finalize").admitted();
+    other.put_sub(&finished, "finalize").admitted();
     named
         .merge(
             &team,

@@ -6,6 +6,8 @@ use std::fs;
 use std::sync::Mutex;
 use std::thread;
 
+use clap::Parser as _;
+use datagate::cli::{self, Cli};
 use datagate_env::{ControlPlane, Options, stdout_of};
 use serde_json::{Value, json};
 
@@ -177,6 +179,17 @@ fn choices() -> Vec<(&'static str, Vec<Value>)> {
             ],
         ),
         (
+            "metrics",
+            vec![
+                json!({}),
+                json!({"metrics": {
+                    "serviceMonitor": {"enabled": true, "labels": {"release": "no"}},
+                    "prometheusRule": {"enabled": true, "alertLabels": {"team": "off"}, "runbookUrl": "https://example.com/runbooks"},
+                    "dashboard": {"enabled": true, "annotations": {"folder": "1e3"}},
+                }}),
+            ],
+        ),
+        (
             "people",
             vec![
                 json!({}),
@@ -333,6 +346,18 @@ fn check_workload(it: &Rendered, template: &Value) {
     }
 }
 
+/// The program takes these arguments.
+fn understood(name: &str, arguments: &[&str]) {
+    let command = ["datagate"].iter().chain(arguments);
+    match Cli::try_parse_from(command).map(|it| it.command) {
+        Ok(cli::Command::Serve(serve)) => {
+            serve.options().unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+        Ok(_) => {}
+        Err(error) => panic!("{name}: {error}"),
+    }
+}
+
 fn check(it: &Rendered) {
     let name = &it.name;
     let of = |kind: &str| {
@@ -356,6 +381,9 @@ fn check(it: &Rendered) {
     assert!(of("Secret").is_empty(), "{name}: a CA out of a template");
     for pod in of("Pod") {
         check_workload(it, pod);
+        let arguments = pod["spec"]["containers"][0]["args"].as_array().unwrap().iter();
+        let arguments: Vec<&str> = arguments.map(|it| it.as_str().unwrap()).collect();
+        understood(name, &arguments);
     }
     for deployment in of("Deployment") {
         let spec = &deployment["spec"];
@@ -371,6 +399,7 @@ fn check(it: &Rendered) {
             .iter()
             .map(|it| it.as_str().unwrap())
             .collect();
+        understood(name, &arguments);
         let has = |flag: &str| arguments.iter().any(|it| it.starts_with(flag));
         let own = !it.values["certificate"].is_object();
         for flag in ["--ca-secret=", "--serving-name=", "--owner-deployment="] {
@@ -458,7 +487,12 @@ fn every_combination_of_values_renders_and_is_accepted() {
     let api = Api::new(&cluster);
     let stand_ins = fs::read_to_string(repository("tests/chart/crds.yaml")).unwrap();
     crate::rig::apply(&cluster, &stand_ins);
-    for name in ["issuers.cert-manager.io", "certificates.cert-manager.io"] {
+    for name in [
+        "issuers.cert-manager.io",
+        "certificates.cert-manager.io",
+        "servicemonitors.monitoring.coreos.com",
+        "prometheusrules.monitoring.coreos.com",
+    ] {
         crate::rig::kubectl(
             &cluster,
             [

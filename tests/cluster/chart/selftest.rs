@@ -165,7 +165,8 @@ fn nothing_is_refused_where_nothing_is_to_be_refused() {
     let (port, admin) = (free_port().unwrap(), free_port().unwrap());
     crate::webhook::install(&cluster, port, &["--set", "mode=Observe"]);
     let kubeconfig = crate::webhook::own_kubeconfig(&cluster);
-    let server = crate::webhook::Server::start_with(&cluster, &kubeconfig, port, admin, &["--observe"]);
+    let server =
+        crate::webhook::Server::start_with(&cluster, &kubeconfig, port, admin, &["--observe".to_owned()]);
     server.ready();
     let api = Api::new(&cluster);
     let rig = Rig { server, api, cluster };

@@ -161,8 +161,8 @@ impl Api {
         )
     }
 
-    /// A whole object through a subresource.
-    pub fn replace_sub(&self, object: &Value, subresource: &str) -> Answer {
+    /// Replaces an object through a subresource.
+    pub fn put_sub(&self, object: &Value, subresource: &str) -> Answer {
         self.ask(
             Method::PUT,
             &format!("{}/{subresource}", path(object)),
