@@ -13,6 +13,7 @@ mod install;
 mod layer;
 mod matrix;
 mod rights;
+mod running;
 mod selftest;
 mod values;
 
