@@ -182,7 +182,8 @@ fn the_dockerfile_agrees_with_everything_else() {
     }
     let build = read(".ci/build-release");
     for flag in [
-        "AUDITABLE-auditable", "build --release --locked",
+        "AUDITABLE-auditable",
+        "build --release --locked",
         "crt-static",
         "--remap-path-prefix",
         "SOURCE_DATE_EPOCH",
