@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 mod kinds;
 mod links;
+mod metrics;
 mod threats;
 mod versions;
 mod workloads;
