@@ -1,4 +1,4 @@
-# The image, for builders that have a registry; `make image` makes the same one without any. Both run .ci/build-release.
+# The image, for builders that have a registry; `make image` makes one of the same files without any. Both run .ci/build-release.
 #
 #   docker build --build-arg SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) --output type=oci,dest=datagate.tar,rewrite-timestamp=true .
 #
@@ -22,4 +22,3 @@ COPY --from=build /image/ /
 USER 65532:65532
 EXPOSE 9443 8080
 ENTRYPOINT ["/datagate"]
-CMD ["serve"]

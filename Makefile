@@ -76,7 +76,9 @@ release: check-tools release-tools ## Write what is released into dist/: docs/re
 
 .PHONY: image
 image: check-tools ## Write the image as an OCI archive, without a registry or a container tool
+	@mkdir -p $(dir $(IMAGE)) && .ci/third-party-licenses > $(dir $(IMAGE))licenses.txt
 	@program=$$(AUDITABLE=$(AUDITABLE) .ci/build-release) && $(ENV) image --name datagate:$(VERSION) --output $(IMAGE) \
+		--with LICENSE --with $(dir $(IMAGE))licenses.txt \
 		--label org.opencontainers.image.title=datagate \
 		--label org.opencontainers.image.version=$(VERSION) \
 		--label org.opencontainers.image.licenses=Apache-2.0 \

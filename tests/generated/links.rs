@@ -6,12 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use super::root;
 
 /// Pages that are still being written elsewhere; take each out once it is there.
-const TO_COME: &[&str] = &[
-    "docs/certificates.md",
-    "docs/metrics.md",
-    "docs/reliability.md",
-    "docs/runbooks.md",
-];
+const TO_COME: &[&str] = &["docs/certificates.md", "docs/reliability.md"];
 
 const DOCUMENTS: &[&str] = &[
     "README.md",
@@ -29,7 +24,10 @@ fn documents(path: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(path).unwrap() {
             documents(&entry.unwrap().path(), found);
         }
-    } else if path.extension().is_some_and(|it| it == "md") {
+        // Parts of pages that are made; the pages themselves are looked at.
+    } else if path.extension().is_some_and(|it| it == "md")
+        && !path.starts_with(root().join("tests/generated"))
+    {
         found.push(path.to_owned());
     }
 }

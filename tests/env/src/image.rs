@@ -24,7 +24,7 @@ pub struct Image {
     pub user: String,
     /// The labels of the image.
     pub labels: Vec<(String, String)>,
-    /// Its programs; the first is run.
+    /// Its programs and what goes with them; the first is run.
     pub files: Vec<File>,
 }
 

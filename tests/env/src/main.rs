@@ -58,6 +58,9 @@ enum Action {
         /// The archive to write.
         #[arg(long)]
         output: PathBuf,
+        /// Another file to put at the root of the image under its name; may be given more than once.
+        #[arg(long = "with", value_name = "FILE")]
+        with: Vec<PathBuf>,
         /// The program that it runs, at the root of the image under its name.
         program: PathBuf,
     },
@@ -123,9 +126,10 @@ fn act(action: Action) -> Result<ExitCode, Error> {
             name,
             labels,
             output,
+            with,
             program,
         } => {
-            image(name, labels, &output, program)?;
+            image(name, labels, &output, with, program)?;
             print(&output);
             Ok(ExitCode::SUCCESS)
         }
@@ -154,18 +158,27 @@ fn label(text: &str) -> Result<(String, String), String> {
     Ok((pair.0.to_owned(), pair.1.to_owned()))
 }
 
-fn image(name: String, labels: Vec<(String, String)>, output: &Path, program: PathBuf) -> Result<(), Error> {
-    let to = program
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+fn image(
+    name: String,
+    labels: Vec<(String, String)>,
+    output: &Path,
+    with: Vec<PathBuf>,
+    program: PathBuf,
+) -> Result<(), Error> {
+    let files = [program].into_iter().chain(with).map(|from| {
+        let to = from
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        File { from, to }
+    });
     let image = Image {
         name,
         // The number that images without a user database use for nobody in particular; no name needs to be known.
         user: "65532:65532".to_owned(),
         labels,
-        files: vec![File { from: program, to }],
+        files: files.collect(),
     };
     image.write(output)
 }
