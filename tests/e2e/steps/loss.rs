@@ -88,11 +88,7 @@ pub fn uninstall(rig: &mut Rig) -> Done {
         let left = rig.cluster.get([kind]).unwrap();
         assert_eq!(left["items"].as_array().unwrap().len(), count, "{kind}");
     }
-    let left = [
-        "deployments,services,pods,leases,serviceaccounts",
-        "--namespace",
-        SYSTEM,
-    ];
+    let left = ["deployments,services,pods,serviceaccounts", "--namespace", SYSTEM];
     rig.wait("nothing of datagate runs", || {
         let left = rig.cluster.get(left).ok()?;
         let names: Vec<_> = left["items"]
