@@ -4,20 +4,20 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 ENV := $(CARGO) run --quiet --package datagate-env --
 
-# The image is of the machine's own architecture and Linux. `cargo auditable` notes the dependencies in the program, if it
-# is installed (`AUDITABLE=` does without).
-VERSION := $(shell awk -F'"' '/^version = / { print $$2; exit }' Cargo.toml)
-IMAGE_TARGET ?= $(shell rustc -vV 2>/dev/null | awk '/^host: / { print $$2 }')
-AUDITABLE ?= $(if $(shell command -v cargo-auditable),auditable)
+# Tools that are no part of Rust, by exact version; installed from crates.io where they are missing.
+CARGO_DENY := cargo-deny@0.20.2
+RELEASE_TOOLS := cargo-auditable@0.7.7 rust-audit-info@0.5.4 cargo-cyclonedx@0.5.9
+
+VERSION := $(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 IMAGE := $(TARGET)/image/datagate-$(VERSION).oci.tar
-# No path of this machine stands in the program, so that the same sources make the same bytes anywhere.
-IMAGE_RUSTFLAGS := -C target-feature=+crt-static --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo --remap-path-prefix=$(CURDIR)=/datagate
+# Without cargo-auditable the program in the image does not list its crates; `make release` insists on it.
+AUDITABLE ?= $(if $(shell command -v cargo-auditable),auditable)
 
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## List these targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: check-tools ## See it work, end to end, on a real Kubernetes API server
@@ -36,7 +36,7 @@ verify: check-tools ## Do what CI does: formatting, lints, docs, generated files
 	@# Docs of API fields are text for `kubectl explain`, where brackets are YAML lists and no links.
 	RUSTDOCFLAGS="--deny warnings --allow rustdoc::broken_intra_doc_links" $(CARGO) doc --no-deps --package datagate-api
 	$(CARGO) test --workspace
-	@$(MAKE) --no-print-directory verify-chart verify-examples demo
+	@$(MAKE) --no-print-directory deny verify-chart verify-examples demo
 	@printf 'verified: all is well\n'
 
 .PHONY: verify-chart
@@ -52,15 +52,36 @@ verify-examples: check-tools ## Hold the example policies to what they claim
 	$(CARGO) build --quiet --package datagate
 	@DATAGATE_BIN=$(abspath $(TARGET))/debug examples/check.sh
 
+.PHONY: deny
+deny: tools-$(CARGO_DENY) ## Hold licences, copies and origins of all crates to deny.toml
+	$(CARGO) deny --workspace check --deny unmatched-skip --deny unnecessary-skip --deny license-not-encountered bans licenses sources
+
+.PHONY: advisories
+advisories: tools-$(CARGO_DENY) ## Look for known vulnerabilities in all crates; needs the internet
+	$(CARGO) deny --workspace check advisories
+
+.PHONY: release-tools
+release-tools: $(RELEASE_TOOLS:%=tools-%) ## Install what a release is made with
+
+tools-%:
+	@$(CARGO) install --list | grep -q "^$(subst @, v,$*):" || $(CARGO) install --locked $*
+
+.PHONY: sbom
+sbom: release-tools ## Build the program as it is released, and list what it is made of
+	@program=$$(.ci/build-release) && .ci/sbom "$$program" dist/datagate.cdx.json
+
+.PHONY: release
+release: check-tools release-tools ## Write what is released into dist/: docs/releasing.md
+	@.ci/release
+
 .PHONY: image
 image: check-tools ## Write the image as an OCI archive, without a registry or a container tool
-	RUSTFLAGS="$(IMAGE_RUSTFLAGS)" $(CARGO) $(AUDITABLE) build --locked --release --target $(IMAGE_TARGET) --package datagate --bin datagate
-	@$(ENV) image --name datagate:$(VERSION) --output $(IMAGE) \
+	@program=$$(AUDITABLE=$(AUDITABLE) .ci/build-release) && $(ENV) image --name datagate:$(VERSION) --output $(IMAGE) \
 		--label org.opencontainers.image.title=datagate \
 		--label org.opencontainers.image.version=$(VERSION) \
 		--label org.opencontainers.image.licenses=Apache-2.0 \
 		--label "org.opencontainers.image.description=Keeps paused and opted-out data out of model training" \
-		$(TARGET)/$(IMAGE_TARGET)/release/datagate
+		"$$program"
 
 .PHONY: cluster
 cluster: check-tools ## Start a real cluster of one node (Linux, as root), with the image if it was made, until Ctrl-C

@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use document::Bad;
 
 mod bounds;
+pub mod certificate;
 pub mod check;
 pub mod cluster;
 pub mod coverage;
@@ -18,6 +19,7 @@ pub mod inputs;
 pub mod report;
 pub mod serve;
 pub mod settings;
+pub mod telemetry;
 
 /// Keeps paused and opted-out data out of model training.
 #[derive(Debug, Parser)]

@@ -6,3 +6,4 @@ mod drain;
 mod limits;
 mod requests;
 mod slow;
+mod trace;
