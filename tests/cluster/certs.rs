@@ -4,6 +4,7 @@
 //! The tests change what all of it rests on, so they have a cluster of their own and take turns in it.
 
 mod clients;
+mod life;
 mod probe;
 
 use std::collections::BTreeSet;
