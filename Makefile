@@ -4,6 +4,10 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 ENV := $(CARGO) run --quiet --package datagate-env --
 
+# Tools that are no part of Rust, by exact version; installed from crates.io where they are missing.
+CARGO_DENY := cargo-deny@0.20.2
+RELEASE_TOOLS := cargo-auditable@0.7.7 rust-audit-info@0.5.4 cargo-cyclonedx@0.5.9
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -27,7 +31,7 @@ verify: check-tools ## Do what CI does: formatting, lints, docs, generated files
 	@# Docs of API fields are text for `kubectl explain`, where brackets are YAML lists and no links.
 	RUSTDOCFLAGS="--deny warnings --allow rustdoc::broken_intra_doc_links" $(CARGO) doc --no-deps --package datagate-api
 	$(CARGO) test --workspace
-	@$(MAKE) --no-print-directory verify-chart verify-examples demo
+	@$(MAKE) --no-print-directory deny verify-chart verify-examples demo
 	@printf 'verified: all is well\n'
 
 .PHONY: verify-chart
@@ -42,6 +46,28 @@ verify-chart: check-tools ## Lint the chart in each of its modes
 verify-examples: check-tools ## Hold the example policies to what they claim
 	$(CARGO) build --quiet --package datagate
 	@DATAGATE_BIN=$(abspath $(TARGET))/debug examples/check.sh
+
+.PHONY: deny
+deny: tools-$(CARGO_DENY) ## Hold licences, copies and origins of all crates to deny.toml
+	$(CARGO) deny --workspace check --deny unmatched-skip --deny unnecessary-skip --deny license-not-encountered bans licenses sources
+
+.PHONY: advisories
+advisories: tools-$(CARGO_DENY) ## Look for known vulnerabilities in all crates; needs the internet
+	$(CARGO) deny --workspace check advisories
+
+.PHONY: release-tools
+release-tools: $(RELEASE_TOOLS:%=tools-%) ## Install what a release is made with
+
+tools-%:
+	@$(CARGO) install --list | grep -q "^$(subst @, v,$*):" || $(CARGO) install --locked $*
+
+.PHONY: sbom
+sbom: release-tools ## Build the program as it is released, and list what it is made of
+	@program=$$(.ci/build-release) && .ci/sbom "$$program" dist/datagate.cdx.json
+
+.PHONY: release
+release: check-tools release-tools ## Write what is released into dist/: docs/releasing.md
+	@.ci/release
 
 .PHONY: bench
 bench: check-tools ## Run the benchmarks

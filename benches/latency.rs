@@ -18,7 +18,7 @@ use datagate::admission::{Admission, DecisionLog, Mode};
 use datagate::live::Fetch;
 use datagate::metrics::Metrics;
 use datagate::server::{
-    Admit, CertFiles, Certs, Config, Failure, Listeners, Readiness, Reply, WallClock, serve,
+    Admit, CertFiles, Certs, Config, Failure, Insight, Listeners, Reply, WallClock, serve,
 };
 use datagate_core::fetched::{Fetched, Need};
 use datagate_env::{Binaries, ControlPlane, Options};
@@ -91,8 +91,10 @@ async fn register(plane: &ControlPlane, client: &kube::Client, namespace: &str, 
         listeners,
         certs,
         admit,
-        Readiness::new(),
-        metrics,
+        Insight {
+            metrics,
+            ..Insight::default()
+        },
         never,
     ));
     let ca = serde_json::to_value(k8s_openapi::ByteString(plane.ca_pem().as_bytes().to_vec())).unwrap();

@@ -8,25 +8,29 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use bytes::Bytes;
-use datagate_core::decision::{Decision, Outcome};
+use datagate_core::decision::{Decision, Ground, Outcome};
 use datagate_core::fetched::Fetched;
 use datagate_core::finding::Finding;
 use datagate_core::judge::{Verdict, judge};
 use datagate_core::render::{self, Answer};
 use datagate_core::review::{GroupVersionKind, Operation, Review};
+use datagate_core::workload::KnownKind;
 use datagate_core::world::World;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::index::Worlds;
+use crate::index::{Lives, Worlds};
 use crate::live::Fetch;
 use crate::metrics::{DecisionLabels, FindingLabels, Metrics};
 use crate::server::{Admit, Failure, Reply, WallClock};
+use crate::trace::{self, Decided};
 
 mod log;
+mod pseudonym;
 mod reply;
 
 pub use log::{DecisionLog, Record};
+pub use pseudonym::{KeyError, MIN_KEY, Pseudonyms};
 
 /// A chain of owners has at most ten hops, and a namespace may be new; a decision that asks for more asks in circles.
 const MAX_ROUNDS: usize = 12;
@@ -45,6 +49,7 @@ pub struct Admission<F> {
     metrics: Arc<Metrics>,
     log: DecisionLog,
     mode: Mode,
+    stale: Option<(Lives, Duration)>,
 }
 
 /// Whether refusals are told to the API server.
@@ -86,6 +91,16 @@ impl<F: Fetch> Admission<F> {
             metrics,
             log,
             mode,
+            stale: None,
+        }
+    }
+
+    /// Admits nothing that is governed any more once one of the watches has shown no life for longer.
+    #[must_use]
+    pub fn refuse_when_stale(self, lives: Lives, after: Duration) -> Self {
+        Self {
+            stale: Some((lives, after)),
+            ..self
         }
     }
 
@@ -94,6 +109,7 @@ impl<F: Fetch> Admission<F> {
         let Some(world) = self.world(deadline).await else {
             return self.refuse_as(body.as_bytes(), 503, "ServiceUnavailable", NOT_READ);
         };
+        let begun = Instant::now();
         let now = (self.clock)();
         let mut fetched = Fetched::default();
         for _ in 0..MAX_ROUNDS {
@@ -103,8 +119,18 @@ impl<F: Fetch> Admission<F> {
             };
             let subject = Subject::of(&review);
             match judge(review, &world, &fetched, now) {
-                Verdict::Decided(decision) => return self.conclude(&subject, &decision, now),
-                Verdict::Needs(needs) => self.fetch.fetch(&needs, &mut fetched, deadline).await,
+                Verdict::Decided(mut decision) => {
+                    self.metrics.deciding.observe(begun.elapsed().as_secs_f64());
+                    return match self.staleness(&decision) {
+                        Some(age) => self.refuse_stale(&subject, &mut decision, age, now),
+                        None => self.conclude(&subject, &decision, now),
+                    };
+                }
+                Verdict::Needs(needs) => {
+                    let asked = Instant::now();
+                    self.fetch.fetch(&needs, &mut fetched, deadline).await;
+                    trace::note(|span| span.round(asked, needs.len()));
+                }
             }
         }
         self.refuse(body.as_bytes(), Failure::Deadline)
@@ -135,11 +161,35 @@ impl<F: Fetch> Admission<F> {
         }
     }
 
-    fn conclude(&self, subject: &Subject, decision: &Decision, now: Timestamp) -> Reply {
-        self.count(subject, decision);
-        if decision.outcome != Outcome::NotGoverned {
-            self.log.write(&Record::new(subject, decision, self.mode, now));
+    /// How old the policies are by which this would be admitted, if that is too old. What no policy governed passes, and
+    /// so does an update that changes nothing: it must be possible to finish and to clean up.
+    fn staleness(&self, decision: &Decision) -> Option<Duration> {
+        let (lives, most) = self.stale.as_ref()?;
+        let starts = matches!(decision.ground, Ground::Judged | Ground::Child);
+        let admits = matches!(decision.outcome, Outcome::Allowed | Outcome::AllowedWithWarnings);
+        lives.age().filter(|age| starts && admits && age > most)
+    }
+
+    fn refuse_stale(
+        &self,
+        subject: &Subject,
+        decision: &mut Decision,
+        age: Duration,
+        now: Timestamp,
+    ) -> Reply {
+        decision.outcome = Outcome::Denied;
+        self.metrics.stale_refusals.inc();
+        self.note(subject, decision, Some(age), now);
+        let why = render::stale(age);
+        let mut answer = render::refusal(&subject.uid, 503, "ServiceUnavailable", &why);
+        if self.mode == Mode::Observe {
+            observe(&mut answer);
         }
+        reply::review(&answer, &subject.uid, &subject.kind, &decision.name)
+    }
+
+    fn conclude(&self, subject: &Subject, decision: &Decision, now: Timestamp) -> Reply {
+        self.note(subject, decision, None, now);
         let mut answer = render::answer(decision, &subject.uid, subject.operation);
         if self.mode == Mode::Observe {
             observe(&mut answer);
@@ -147,10 +197,23 @@ impl<F: Fetch> Admission<F> {
         reply::review(&answer, &subject.uid, &subject.kind, &decision.name)
     }
 
-    fn count(&self, subject: &Subject, decision: &Decision) {
-        let kind = datagate_core::workload::KnownKind::find(&subject.kind.group, &subject.kind.kind);
+    /// Counts a decision, traces it, and writes it down if it is governed.
+    fn note(&self, subject: &Subject, decision: &Decision, stale: Option<Duration>, now: Timestamp) {
+        let kind = kind_label(subject);
+        self.count(kind, subject, decision);
+        trace::note(|span| span.decided(decided(kind, subject, decision)));
+        if decision.outcome != Outcome::NotGoverned
+            && !self
+                .log
+                .write(Record::new(subject, decision, self.mode, stale, now))
+        {
+            self.metrics.log_lost.inc();
+        }
+    }
+
+    fn count(&self, kind: &'static str, subject: &Subject, decision: &Decision) {
         let labels = DecisionLabels {
-            kind: kind.map_or("other", |kind| kind.info().kind),
+            kind,
             operation: subject.operation.as_str(),
             decision: decision.outcome.as_str(),
         };
@@ -163,6 +226,29 @@ impl<F: Fetch> Admission<F> {
             self.metrics.findings.get_or_create(&labels).inc();
         }
     }
+}
+
+/// The kind as a label: one of the list, or `other`.
+fn kind_label(subject: &Subject) -> &'static str {
+    KnownKind::find(&subject.kind.group, &subject.kind.kind).map_or("other", |kind| kind.info().kind)
+}
+
+/// What a span tells of a decision: nothing that a client chose.
+fn decided(kind: &'static str, subject: &Subject, decision: &Decision) -> Decided {
+    let mut decided = Decided {
+        kind,
+        operation: subject.operation.as_str(),
+        decision: decision.outcome.as_str(),
+        ground: log::ground(decision.ground),
+        dry_run: subject.dry_run,
+        policies: decision.policies.len(),
+        findings: decision.findings.len(),
+        reasons: Vec::new(),
+    };
+    for finding in &decision.findings {
+        decided.reason(finding.reason().as_str());
+    }
+    decided
 }
 
 fn action(finding: &Finding) -> &'static str {

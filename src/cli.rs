@@ -19,6 +19,7 @@ pub mod inputs;
 pub mod report;
 pub mod serve;
 pub mod settings;
+pub mod telemetry;
 
 /// Keeps paused and opted-out data out of model training.
 #[derive(Debug, Parser)]

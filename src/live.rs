@@ -222,7 +222,11 @@ impl Asker {
 
     fn keep(&self, need: &Need, found: &Found, good_for: Duration) {
         let until = Instant::now() + good_for;
-        lock(&self.cache).put(need.clone(), found.clone(), until);
+        let mut cache = lock(&self.cache);
+        cache.put(need.clone(), found.clone(), until);
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics.cached.set(gauge(cache.len()));
+        self.metrics.cached_bytes.set(gauge(cache.bytes()));
     }
 
     fn of_namespace(&self, name: &str) -> Arc<Semaphore> {

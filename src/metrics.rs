@@ -6,25 +6,37 @@
 mod authority;
 mod cluster;
 mod coverage;
+mod platform;
+mod process;
+mod trace;
 
 use std::fmt;
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 pub use self::authority::AuthorityMetrics;
 pub use self::cluster::{FetchOutcome, IndexMetrics, LiveMetrics, StatusMetrics};
 pub use self::coverage::{CoverageMetrics, KindLabels};
+pub use self::platform::PlatformMetrics;
+pub use self::trace::{SpanOutcome, TraceMetrics};
 
 /// The media type of what [`Metrics::encode`] writes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Upper bounds of the request duration's buckets, in seconds.
+/// The commit that the program was built from, if whoever built it said so by `DATAGATE_REVISION`.
+pub const REVISION: &str = match option_env!("DATAGATE_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
+
+/// Upper bounds of the durations' buckets, in seconds.
 ///
 /// A decision takes microseconds, so the first bucket is what a healthy server fills; the last is the API
 /// server's own timeout.
@@ -34,7 +46,10 @@ const DURATION_BUCKETS: [f64; 15] = [
 
 /// Everything the program measures.
 pub struct Metrics {
+    /// Names that begin with `datagate_`.
     registry: Registry,
+    /// Names that are the same for all programs.
+    common: Registry,
     /// The server's own families.
     pub server: ServerMetrics,
     /// What is known of the cluster.
@@ -47,10 +62,18 @@ pub struct Metrics {
     pub coverage: CoverageMetrics,
     /// The authority that we manage for ourselves.
     pub authority: AuthorityMetrics,
+    /// Spans.
+    pub trace: TraceMetrics,
     /// Decisions made, by what was submitted and how it was decided.
     pub decisions: Family<DecisionLabels, Counter>,
     /// Findings told, by reason and by what the policy does about them.
     pub findings: Family<FindingLabels, Counter>,
+    /// Requests refused because policies may have changed unseen.
+    pub stale_refusals: Counter,
+    /// How long a decision took, with what it asked the API server for.
+    pub deciding: Histogram,
+    /// Lines of the decision log that nobody could be given.
+    pub log_lost: Counter,
 }
 
 /// What the two ports measure.
@@ -154,26 +177,54 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("datagate");
+        let mut common = Registry::default();
+        common.register_collector(Box::new(process::Process));
+        let build = [("version", env!("CARGO_PKG_VERSION")), ("revision", REVISION)];
+        registry.register("build", "What is running", Info::new(build.to_vec()));
         let decisions = Family::<DecisionLabels, Counter>::default();
         registry.register("decisions", "Decisions made", decisions.clone());
         let findings = Family::<FindingLabels, Counter>::default();
         registry.register("findings", "Findings told", findings.clone());
+        let stale_refusals = Counter::default();
+        registry.register(
+            "stale_refusals",
+            "Requests refused because the API server was not heard for too long",
+            stale_refusals.clone(),
+        );
+        let deciding = Histogram::new(DURATION_BUCKETS);
+        registry.register(
+            "decision_duration_seconds",
+            "Time to decide a review that was read, with what it asked the API server for",
+            deciding.clone(),
+        );
+        let log_lost = Counter::default();
+        registry.register(
+            "decision_log_lost",
+            "Lines of the decision log that could not be written",
+            log_lost.clone(),
+        );
         let server = ServerMetrics::new(&mut registry);
         let index = IndexMetrics::new(&mut registry);
         let live = LiveMetrics::new(&mut registry);
         let status = StatusMetrics::new(&mut registry);
         let coverage = CoverageMetrics::new(&mut registry);
         let authority = AuthorityMetrics::new(&mut registry);
+        let trace = TraceMetrics::new(&mut registry);
         Self {
             registry,
+            common,
             server,
             index,
             live,
             status,
             coverage,
             authority,
+            trace,
+            stale_refusals,
             decisions,
             findings,
+            deciding,
+            log_lost,
         }
     }
 
@@ -185,7 +236,9 @@ impl Metrics {
     /// The OpenMetrics text.
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut text = String::with_capacity(8 * 1024);
-        encode(&mut text, &self.registry)?;
+        encode_registry(&mut text, &self.registry)?;
+        encode_registry(&mut text, &self.common)?;
+        encode_eof(&mut text)?;
         Ok(text)
     }
 }

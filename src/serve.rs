@@ -10,21 +10,26 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::admission::{Admission, DecisionLog, Mode};
+use crate::admission::{Admission, DecisionLog, KeyError, Mode, Pseudonyms};
 use crate::authority;
 use crate::cli::certificate::Source;
 use crate::cli::serve::{LogFormat, ServeOptions};
 use crate::coverage;
+use crate::debug::Debug;
 use crate::index::{self, Index};
 use crate::live::{self, KubeFetch};
 use crate::metrics::Metrics;
 use crate::object;
 use crate::registration;
-use crate::server::{self, Certs, Listeners, Readiness, WallClock};
+use crate::server::{self, Certs, Insight, Listeners, Readiness, WallClock};
 use crate::status;
 use crate::stop::{Stop, stop};
+use crate::trace::{RootsError, Tracer};
 use crate::trust::Trust;
 
 /// Where the Lease lives if nothing says where datagate itself does.
@@ -45,6 +50,12 @@ pub enum Error {
     /// The client could not be made.
     #[error("cannot talk to the cluster: {0}")]
     Client(#[source] Box<kube::Error>),
+    /// Names cannot be replaced.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Traces cannot be sent.
+    #[error(transparent)]
+    Traces(#[from] RootsError),
     /// The ports could not be served.
     #[error(transparent)]
     Server(#[from] server::Error),
@@ -72,23 +83,35 @@ pub fn run(options: ServeOptions) -> Result<(), Error> {
 
 /// Diagnostics go to standard error; standard output belongs to the decision log.
 fn log_to_stderr(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("DATAGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info,kube=warn"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
-    // An earlier subscriber is a test's, and stays.
-    let _ = match format {
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-        LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).try_init(),
+    let said = std::env::var("DATAGATE_LOG").ok();
+    let filter = said.and_then(|it| it.parse().ok()).unwrap_or_else(|| {
+        Targets::new()
+            .with_default(LevelFilter::INFO)
+            .with_target("kube", LevelFilter::WARN)
+    });
+    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let layer = match format {
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+        LogFormat::Text => layer.with_ansi(io::stderr().is_terminal()).boxed(),
     };
+    // An earlier subscriber is a test's, and stays.
+    let _ = tracing_subscriber::registry()
+        .with(layer.with_filter(filter))
+        .try_init();
 }
 
 async fn serve(options: ServeOptions) -> Result<(), Error> {
     let clock: WallClock = Arc::new(Timestamp::now);
+    let telemetry = options.telemetry;
+    let key = telemetry.pseudonymise_key.as_deref();
+    let pseudonyms = key.map(Pseudonyms::read).transpose()?;
     let (client, _) = client().await?;
     let mut metrics = Metrics::new();
     let readiness = Readiness::new();
-    let index = Index::new(options.settings, &mut metrics, &readiness);
+    metrics
+        .registry_mut()
+        .register_collector(Box::new(readiness.clone()));
+    let index = Index::new(options.settings.clone(), &mut metrics, &readiness);
     let (registered, registrations) = registration::channel();
     let own_ca = matches!(options.certificate, Source::Own(_));
     let trust = Trust::new(registrations.clone(), own_ca);
@@ -98,15 +121,23 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
         move || trust.health()
     });
     let metrics = Arc::new(metrics);
+    let traces = telemetry
+        .traces
+        .map(|config| Tracer::new(config, clock.clone(), metrics.trace.clone()));
+    let (tracer, exporter) = traces.transpose()?.unzip();
 
     let fetch = KubeFetch::new(client.clone(), live::Config::default(), metrics.live.clone());
     let log = DecisionLog::to(io::stdout()).map_err(Error::Start)?;
+    let log = log.with_pseudonyms(pseudonyms);
     let mode = if options.observe {
         Mode::Observe
     } else {
         Mode::Enforce
     };
-    let admission = Admission::new(index.worlds(), fetch, clock.clone(), metrics.clone(), log, mode);
+    let mut admission = Admission::new(index.worlds(), fetch, clock.clone(), metrics.clone(), log, mode);
+    if let Some(after) = options.refuse_when_stale_for {
+        admission = admission.refuse_when_stale(index.lives(), after);
+    }
     let namespace = options.namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
     let (certs, own_ca) = match options.certificate {
         Source::Files(files) => (Certs::new(files, clock.clone(), metrics.clone()), None),
@@ -131,11 +162,28 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
     let webhook_name = options.webhook_name.clone();
     status.webhook = Some(options.webhook_name);
     status.observe = options.observe;
+    status.replica_uid = options.replica_uid;
+    if let Some(replica) = options.replica {
+        status.replica = replica;
+    }
     status.excluded_namespaces.extend(options.excluded_namespaces);
 
     let (first, second) = signals().map_err(Error::Start)?;
     let (stopper, told) = stop();
-    let snapshots = index.snapshots();
+    let debug = Debug {
+        worlds: index.worlds(),
+        lives: index.lives(),
+        readiness: readiness.clone(),
+        settings: options.settings,
+        mode,
+        clock: clock.clone(),
+    };
+    let inputs = status::Inputs {
+        snapshots: index.snapshots(),
+        folded: index.folded(),
+        readiness: readiness.clone(),
+        registrations: registrations.clone(),
+    };
     // No parts of the server: whatever becomes of them, decisions go on.
     let watching = tokio::spawn(always("registration", {
         let (name, client, told) = (webhook_name, client.clone(), told.clone());
@@ -164,6 +212,7 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
             )
         }))
     });
+    let exporting = exporter.map(|exporter| tokio::spawn(exporter.run(told.clone())));
     let covering = tokio::spawn(coverage::run(
         coverage,
         client.clone(),
@@ -181,7 +230,7 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
         status::run(
             status,
             client,
-            snapshots,
+            inputs,
             clock,
             metrics.status.clone(),
             told.clone(),
@@ -192,7 +241,13 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
         clients: options.clients,
         ..server::Config::default()
     };
-    let serving = server::serve(config, listeners, certs, admission, readiness, metrics, first);
+    let insight = Insight {
+        readiness,
+        metrics,
+        pages: debug.router(),
+        tracer,
+    };
+    let serving = server::serve(config, listeners, certs, admission, insight, first);
     tracing::info!(%listen, %admin, version = env!("CARGO_PKG_VERSION"), "datagate runs");
     tokio::select! {
         served = serving => served?,
@@ -206,6 +261,10 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
     watching.abort();
     if let Some(certifying) = certifying {
         certifying.abort();
+    }
+    if let Some(exporting) = exporting {
+        // It ends soon, and what it makes of the last traces changes nothing.
+        let _ = exporting.await;
     }
     tracing::info!("datagate stopped");
     Ok(())

@@ -24,6 +24,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::http::StatusCode;
 use bytes::Bytes;
 use prometheus_client::metrics::counter::Counter;
@@ -36,12 +37,13 @@ use tokio_rustls::TlsAcceptor;
 pub use self::certs::{CertError, CertFiles, Certs, ClientFiles, Given, Reload, WallClock};
 pub use self::readiness::{Health, Readiness, Report};
 
-use self::accept::{Port, Served, Tls};
+use self::accept::{Port, Served, Spare, Tls};
 use self::certs::Clients;
 use self::guard::Times;
 use self::link::{Links, Order};
 use self::stage::Stage;
 use crate::metrics::Metrics;
+use crate::trace::Tracer;
 
 /// Connections on the admin port: those of the kubelet and of a few that read metrics.
 const ADMIN_CONNECTIONS: u32 = 64;
@@ -102,8 +104,13 @@ pub struct Config {
     /// Bytes that all bodies being handled may hold together. Default 256 MiB. Beyond it requests are answered
     /// 503 with `Retry-After: 1`, which the API server heeds within its timeout.
     pub in_flight_bytes: usize,
-    /// Connections on the webhook's port. Default 1024. Beyond it new ones wait, and idle ones are closed.
+    /// Connections on the webhook's port. Default 1024. Beyond it idle ones are closed, and a new one for which none
+    /// could be closed is answered 503 with `Retry-After: 1`.
     pub max_connections: u32,
+    /// Connections that may be open besides for being told so. Default 128. Beyond these, new ones wait unanswered.
+    pub spare_connections: u32,
+    /// How long a connection beyond the budget waits for a place. Default 250 ms.
+    pub connection_wait: Duration,
     /// How long a connection must have been idle to be closed for want of a free one. Default 10 s.
     pub shed_idle: Duration,
     /// For a TLS handshake. Default 5 s.
@@ -146,6 +153,19 @@ pub struct Listeners {
     pub admin: TcpListener,
 }
 
+/// How the server can be looked into.
+#[derive(Clone, Debug, Default)]
+pub struct Insight {
+    /// Whether requests may be sent here. It should hold all checks of others by now; the server adds its own.
+    pub readiness: Readiness,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Further pages of the admin port.
+    pub pages: Router,
+    /// Makes spans of requests.
+    pub tracer: Option<Tracer>,
+}
+
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -169,17 +189,21 @@ struct EndAll(Arc<Links>);
 
 /// Serves until `shutdown` is ready and all requests that came in time are answered.
 ///
-/// `readiness` should hold all checks of others by now; the server adds its own. A certificate that cannot be used
-/// keeps it from being ready, and is looked at again until it can.
+/// A certificate that cannot be used keeps it from being ready, and is looked at again until it can.
 pub async fn serve<A: Admit>(
     config: Config,
     listeners: Listeners,
     certs: Arc<Certs>,
     admit: A,
-    readiness: Readiness,
-    metrics: Arc<Metrics>,
+    insight: Insight,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
+    let Insight {
+        readiness,
+        metrics,
+        pages,
+        tracer,
+    } = insight;
     let stage = Arc::new(Stage::default());
     let clients = config
         .clients
@@ -204,6 +228,8 @@ pub async fn serve<A: Admit>(
     let times = config.times();
     let links = Links::new(config.max_connections, metrics.server.connections.clone());
     let _ends = EndAll(links.clone());
+    let spare_links = Links::new(config.spare_connections, Gauge::default());
+    let _spare_ends = EndAll(spare_links.clone());
     let webhook = Port {
         listener: listeners.webhook,
         links: links.clone(),
@@ -215,10 +241,19 @@ pub async fn serve<A: Admit>(
         shed_idle: config.shed_idle,
         shed: metrics.server.shed.clone(),
         served: Served {
-            router: webhook::router(&config, admit, stage.clone(), metrics.clone()),
+            router: webhook::router(&config, admit, stage.clone(), metrics.clone(), tracer),
             stage: stage.clone(),
             times,
         },
+        spare: Some(Spare {
+            links: spare_links.clone(),
+            patience: config.connection_wait,
+            served: Served {
+                router: webhook::busy(metrics.clone()),
+                stage: stage.clone(),
+                times,
+            },
+        }),
     };
     let admin_links = Links::new(ADMIN_CONNECTIONS, Gauge::default());
     let _admin_ends = EndAll(admin_links.clone());
@@ -230,10 +265,11 @@ pub async fn serve<A: Admit>(
         shed: Counter::default(),
         // Its connections are kept to the end: who watches a stop should see it.
         served: Served {
-            router: admin::router(readiness, metrics),
+            router: admin::router(readiness, metrics, pages),
             stage: Arc::default(),
             times,
         },
+        spare: None,
     };
 
     let mut aside = JoinSet::new();
@@ -260,9 +296,11 @@ pub async fn serve<A: Admit>(
     }
     // The listener is closed by now.
     links.order(Order::Finish);
-    if timeout(config.drain_timeout, links.ended()).await.is_err() {
+    spare_links.order(Order::Finish);
+    let ended = async { futures::join!(links.ended(), spare_links.ended()) };
+    if timeout(config.drain_timeout, ended).await.is_err() {
         tracing::warn!(
-            connections = links.count(),
+            connections = links.count().saturating_add(spare_links.count()),
             "requests are cut off, as they did not end in time"
         );
     }
@@ -286,6 +324,8 @@ impl Default for Config {
             max_body: 32 * 1024 * 1024,
             in_flight_bytes: 256 * 1024 * 1024,
             max_connections: 1024,
+            spare_connections: 128,
+            connection_wait: Duration::from_millis(250),
             shed_idle: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(5),
             head_timeout: Duration::from_secs(10),

@@ -4,13 +4,16 @@
 //! of its own; a request waits for it only if the reader of our output is far behind.
 
 use std::io::{BufWriter, Write};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
+use std::time::Duration;
 
 use datagate_core::decision::{Decision, Ground};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::pseudonym::Pseudonyms;
 use super::{Mode, Subject};
 
 /// Lines that may wait for the writer.
@@ -18,7 +21,10 @@ const QUEUE: usize = 4096;
 
 /// Where decisions are written.
 #[derive(Clone, Debug)]
-pub struct DecisionLog(SyncSender<Vec<u8>>);
+pub struct DecisionLog {
+    lines: SyncSender<Vec<u8>>,
+    pseudonyms: Option<Arc<Pseudonyms>>,
+}
 
 /// One line.
 #[derive(Debug, Serialize)]
@@ -30,11 +36,15 @@ pub struct Record {
     decision: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     mode: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale_seconds: Option<u64>,
     ground: &'static str,
     operation: &'static str,
     dry_run: bool,
     object: Object,
     user: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pseudonym_key: Option<String>,
     purposes: Vec<&'static str>,
     policies: Vec<Policy>,
     datasets: Vec<Dataset>,
@@ -85,7 +95,8 @@ struct Finding {
     #[serde(skip_serializing_if = "Option::is_none")]
     dataset: Option<String>,
     field: String,
-    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
 }
 
 impl DecisionLog {
@@ -99,23 +110,38 @@ impl DecisionLog {
         thread::Builder::new()
             .name("decision-log".to_owned())
             .spawn(move || drain(&queue, out))?;
-        Ok(Self(lines))
+        Ok(Self {
+            lines,
+            pseudonyms: None,
+        })
     }
 
-    /// Writes one line.
-    pub fn write(&self, record: &Record) {
-        let Ok(mut line) = serde_json::to_vec(record) else {
-            return;
-        };
-        line.push(b'\n');
-        // Only a writer that died is an error, and then there is nowhere to say so but here.
-        if self.0.send(line).is_err() {
+    /// Replaces what names people, from now on.
+    #[must_use]
+    pub fn with_pseudonyms(mut self, pseudonyms: Option<Pseudonyms>) -> Self {
+        self.pseudonyms = pseudonyms.map(Arc::new);
+        self
+    }
+
+    /// Writes one line; says whether that could be done.
+    pub fn write(&self, mut record: Record) -> bool {
+        if let Some(pseudonyms) = &self.pseudonyms {
+            record.pseudonymise(pseudonyms);
+        }
+        let line = serde_json::to_vec(&record).ok().map(|mut line| {
+            line.push(b'\n');
+            line
+        });
+        let written = line.is_some_and(|line| self.lines.send(line).is_ok());
+        if !written {
+            // Only a writer that died is an error, and then there is nowhere to say so but here.
             tracing::error!(
                 uid = record.uid,
                 decision = record.decision,
                 "the decision log is closed"
             );
         }
+        written
     }
 }
 
@@ -136,7 +162,14 @@ fn drain(queue: &Receiver<Vec<u8>>, out: impl Write) {
 }
 
 impl Record {
-    pub(super) fn new(subject: &Subject, decision: &Decision, mode: Mode, time: Timestamp) -> Self {
+    /// `stale` says how old the policies are, if it was refused only for that.
+    pub(super) fn new(
+        subject: &Subject,
+        decision: &Decision,
+        mode: Mode,
+        stale: Option<Duration>,
+        time: Timestamp,
+    ) -> Self {
         let kind = &subject.kind;
         let api_version = if kind.group.is_empty() {
             kind.version.to_string()
@@ -149,6 +182,7 @@ impl Record {
             uid: subject.uid.clone(),
             decision: decision.outcome.as_str(),
             mode: (mode == Mode::Observe).then_some("Observe"),
+            stale_seconds: stale.map(|age| age.as_secs()),
             ground: ground(decision.ground),
             operation: subject.operation.as_str(),
             dry_run: subject.dry_run,
@@ -159,6 +193,7 @@ impl Record {
                 name: decision.name.to_string(),
             },
             user: subject.user.clone(),
+            pseudonym_key: None,
             purposes: decision.purposes.words(),
             policies: decision
                 .policies
@@ -198,14 +233,26 @@ impl Record {
                     entry: it.entry.as_ref().map(ToString::to_string),
                     dataset: it.dataset.as_ref().map(ToString::to_string),
                     field: it.field.clone(),
-                    message: datagate_core::render::message(it),
+                    message: Some(datagate_core::render::message(it)),
                 })
                 .collect(),
         }
     }
+
+    /// Replaces what names people, or may. A message holds words of the object in sentences, so it is left out; its
+    /// reason, policy, data and field stay.
+    fn pseudonymise(&mut self, by: &Pseudonyms) {
+        self.user = by.of("user", &self.user);
+        self.object.namespace = by.of("object.namespace", &self.object.namespace);
+        self.object.name = by.of("object.name", &self.object.name);
+        for finding in &mut self.findings {
+            finding.message = None;
+        }
+        self.pseudonym_key = Some(by.id().to_owned());
+    }
 }
 
-const fn ground(ground: Ground) -> &'static str {
+pub(super) const fn ground(ground: Ground) -> &'static str {
     match ground {
         Ground::NoWorkload => "NoWorkload",
         Ground::NoPolicy => "NoPolicy",

@@ -93,7 +93,8 @@ impl Life {
         }
     }
 
-    pub(super) fn beat(&self) {
+    /// Notes a sign of life.
+    pub fn beat(&self) {
         let millis = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.seen.store(millis.saturating_add(1), Ordering::Relaxed);
     }
@@ -144,6 +145,13 @@ impl Lives {
             records: Life::new("records"),
             namespaces: Life::new("namespaces"),
         }
+    }
+
+    /// How long ago the one that has been silent for longest was last seen to live; none if one never was.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        let ages: Option<Vec<Duration>> = self.all().into_iter().map(|life| life.age()).collect();
+        ages?.into_iter().max()
     }
 
     /// All of them.

@@ -16,6 +16,7 @@ pub(super) struct Cache {
     young: HashMap<Need, (Found, Instant)>,
     young_bytes: usize,
     old: HashMap<Need, (Found, Instant)>,
+    old_bytes: usize,
 }
 
 impl Cache {
@@ -27,6 +28,7 @@ impl Cache {
             young: HashMap::new(),
             young_bytes: 0,
             old: HashMap::new(),
+            old_bytes: 0,
         }
     }
 
@@ -46,7 +48,7 @@ impl Cache {
             self.young.len() >= self.max_entries || self.young_bytes.saturating_add(bytes) > self.max_bytes;
         if full {
             self.old = std::mem::take(&mut self.young);
-            self.young_bytes = 0;
+            self.old_bytes = std::mem::take(&mut self.young_bytes);
         }
         self.young_bytes = self.young_bytes.saturating_add(bytes);
         if let Some((replaced, _)) = self.young.insert(need, (found, until)) {
@@ -55,9 +57,13 @@ impl Cache {
     }
 
     /// How many answers are held, good or not.
-    #[cfg(test)]
-    fn len(&self) -> usize {
-        self.young.len() + self.old.len()
+    pub(super) fn len(&self) -> usize {
+        self.young.len().saturating_add(self.old.len())
+    }
+
+    /// How many bytes they have, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.young_bytes.saturating_add(self.old_bytes)
     }
 }
 
@@ -90,6 +96,7 @@ mod tests {
                 .map(|(found, _)| found.bytes())
                 .sum();
             assert!(held <= 1000, "{held}");
+            assert_eq!(cache.bytes(), held);
         }
         cache.put(need(0), text(5), until);
         assert!(cache.get(&need(0), now).is_some());

@@ -6,6 +6,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::platform::PlatformMetrics;
+
 /// What the index knows. Clones share the counters.
 #[derive(Clone, Debug)]
 pub struct IndexMetrics {
@@ -30,6 +32,10 @@ pub struct IndexMetrics {
 #[derive(Clone, Debug)]
 pub struct LiveMetrics {
     fetches: [Counter; FetchOutcome::ALL.len()],
+    /// Answers kept for the next decision, good or not.
+    pub cached: Gauge,
+    /// Their bytes.
+    pub cached_bytes: Gauge,
 }
 
 /// What came of asking for an object.
@@ -54,6 +60,8 @@ pub struct StatusMetrics {
     pub writes: Counter,
     /// Statuses that could not be written, and are tried again.
     pub write_failures: Counter,
+    /// What replicas and policies are like.
+    pub platform: PlatformMetrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -124,10 +132,23 @@ impl LiveMetrics {
             "Objects that decisions asked for, by what came of it",
             fetches.clone(),
         );
-        Self {
+        let this = Self {
             fetches: FetchOutcome::ALL
                 .map(|it| fetches.get_or_create_owned(&FetchLabels { outcome: it.as_str() })),
-        }
+            cached: Gauge::default(),
+            cached_bytes: Gauge::default(),
+        };
+        registry.register(
+            "fetch_cache_entries",
+            "Objects kept for a moment because a decision asked for them",
+            this.cached.clone(),
+        );
+        registry.register(
+            "fetch_cache_bytes",
+            "Bytes of those objects",
+            this.cached_bytes.clone(),
+        );
+        this
     }
 
     /// Counts one.
@@ -166,6 +187,7 @@ impl StatusMetrics {
             leader: Gauge::default(),
             writes: Counter::default(),
             write_failures: Counter::default(),
+            platform: PlatformMetrics::new(registry),
         };
         registry.register(
             "status_leader",

@@ -18,11 +18,13 @@ struct Admin {
 }
 
 /// The admin port's routes.
-pub(super) fn router(readiness: Readiness, metrics: Arc<Metrics>) -> Router {
+pub(super) fn router(readiness: Readiness, metrics: Arc<Metrics>, pages: Router) -> Router {
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(encode))
+        .with_state(Admin { readiness, metrics })
+        .merge(pages)
         .method_not_allowed_fallback(async || {
             (
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -30,8 +32,12 @@ pub(super) fn router(readiness: Readiness, metrics: Arc<Metrics>) -> Router {
                 "use GET\n",
             )
         })
-        .fallback(async || (StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n"))
-        .with_state(Admin { readiness, metrics })
+        .fallback(async || {
+            (
+                StatusCode::NOT_FOUND,
+                "there are /livez, /readyz, /metrics and /debug\n",
+            )
+        })
 }
 
 /// Liveness does not look at readiness: a replica that cannot reach the API server, or has no valid certificate,

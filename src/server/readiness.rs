@@ -3,9 +3,14 @@
 //! Ready means that every check passes *now*. Whoever has something to wait for registers a check before the
 //! server starts; a check reads atomics and answers at once, it never waits.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
 
 /// The checks that must pass before this replica is sent requests. Clones share the list.
 #[derive(Clone, Default)]
@@ -55,15 +60,21 @@ impl Readiness {
         });
     }
 
+    /// What every check says now, by its name, in the order of their registration.
+    #[must_use]
+    pub fn checks(&self) -> Vec<(&'static str, Health)> {
+        // The list is copied, so that a check that is slow or registers another holds nobody up.
+        let checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let ask = |check: Check| (check.name, (check.probe)());
+        checks.into_iter().map(ask).collect()
+    }
+
     /// Asks every check.
     #[must_use]
     pub fn report(&self) -> Report {
-        // The list is copied, so that a check that is slow or registers another holds nobody up.
-        let checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut ready = true;
         let (mut failing, mut passing) = (String::new(), String::new());
-        for check in checks {
-            let health = (check.probe)();
+        for (name, health) in self.checks() {
             let (mark, lines) = if health.ok {
                 ("[+]", &mut passing)
             } else {
@@ -71,7 +82,7 @@ impl Readiness {
             };
             ready &= health.ok;
             // Writing to a string cannot fail.
-            let _ = write!(lines, "{mark} {}: {}", check.name, health.text);
+            let _ = write!(lines, "{mark} {name}: {}", health.text);
             if let Some(age) = health.age {
                 let _ = write!(lines, " ({:.1} s ago)", age.as_secs_f64());
             }
@@ -82,6 +93,21 @@ impl Readiness {
             ready,
             text: failing + &passing + whole,
         }
+    }
+}
+
+impl Collector for Readiness {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let ready = self.checks().iter().all(|(_, health)| health.ok);
+        let help = "1 if this replica may be sent requests, as /readyz says";
+        let encoder = encoder.encode_descriptor("ready", help, None, MetricType::Gauge)?;
+        ConstGauge::new(i64::from(ready)).encode(encoder)
+    }
+}
+
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readiness").finish_non_exhaustive()
     }
 }
 

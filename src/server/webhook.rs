@@ -23,6 +23,7 @@ use super::body::{Budget, Gathered, Trouble, gather};
 use super::stage::Stage;
 use super::{Admit, Config, Failure, Reply};
 use crate::metrics::{Metrics, Outcome};
+use crate::trace::{self, Tracer};
 
 /// How long past its deadline a decision is waited for: who keeps the deadline knows better what to say.
 const BACKSTOP: Duration = Duration::from_millis(50);
@@ -32,6 +33,7 @@ struct Webhook<A> {
     admit: A,
     stage: Arc<Stage>,
     metrics: Arc<Metrics>,
+    tracer: Option<Tracer>,
     budget: Arc<Budget>,
     max_body: usize,
     body_timeout: Duration,
@@ -51,12 +53,14 @@ pub(super) fn router<A: Admit>(
     admit: A,
     stage: Arc<Stage>,
     metrics: Arc<Metrics>,
+    tracer: Option<Tracer>,
 ) -> Router {
     let budget = Budget::new(config.in_flight_bytes, metrics.server.in_flight_bytes.clone());
     let webhook = Webhook {
         admit,
         stage,
         metrics,
+        tracer,
         budget,
         max_body: config.max_body,
         body_timeout: config.body_timeout,
@@ -69,9 +73,28 @@ pub(super) fn router<A: Admit>(
         .with_state(Arc::new(webhook))
 }
 
+/// What a connection beyond the budget is served: come again.
+pub(super) fn busy(metrics: Arc<Metrics>) -> Router {
+    Router::new()
+        .fallback(async |State(metrics): State<Arc<Metrics>>| {
+            Tally::new(&metrics).outcome = Outcome::OverBudget;
+            again(1, "too many connections are open\n")
+        })
+        .with_state(metrics)
+}
+
 async fn validate<A: Admit>(State(webhook): State<Arc<Webhook<A>>>, request: Request) -> Response {
     let mut tally = Tally::new(&webhook.metrics);
-    let (outcome, response) = webhook.answer(request, tally.begun).await;
+    let span = webhook.tracer.as_ref().and_then(|tracer| {
+        let parent = request.headers().get("traceparent");
+        tracer.begin(parent.map(HeaderValue::as_bytes))
+    });
+    let answering = async {
+        let (outcome, response) = webhook.answer(request, tally.begun).await;
+        trace::note(|span| span.outcome(outcome));
+        (outcome, response)
+    };
+    let (outcome, response) = trace::within(span, answering).await;
     tally.outcome = outcome;
     response
 }

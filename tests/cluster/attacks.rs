@@ -14,6 +14,7 @@ mod accelerators;
 mod adoption;
 mod custom;
 mod declarations;
+mod doors;
 mod edits;
 mod governance;
 mod namespaces;

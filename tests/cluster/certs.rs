@@ -167,7 +167,7 @@ impl Replicas {
         ];
         flags.extend(TIMES.map(str::to_owned));
         let start =
-            |port: &u16| Server::start_with(&cluster, &kubeconfig, *port, free_port().unwrap(), &flags);
+            |port: &u16| Server::start_certified(&cluster, &kubeconfig, *port, free_port().unwrap(), &flags);
         let servers = ports.iter().map(start).collect();
         let replicas = Self {
             servers,

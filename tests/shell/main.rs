@@ -14,7 +14,10 @@ mod pki;
 mod rig;
 
 mod admission;
+mod debug;
 mod index;
 mod live;
+mod replicas;
 mod server;
 mod status;
+mod telemetry;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use bytes::Bytes;
 use datagate::metrics::Metrics;
-use datagate::server::{Admit, Certs, Config, Error, Failure, Listeners, Readiness, Reply, serve};
+use datagate::server::{Admit, Certs, Config, Error, Failure, Insight, Listeners, Readiness, Reply, serve};
+use datagate::trace::Tracer;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -108,6 +109,10 @@ impl Rig {
     }
 
     pub async fn start_with(config: Config, secret: Secret, pems: Pems) -> Self {
+        Self::start_traced(config, secret, pems, None).await
+    }
+
+    pub async fn start_traced(config: Config, secret: Secret, pems: Pems, tracer: Option<Tracer>) -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let listeners = Listeners::bind(any, any).await.unwrap();
         let (webhook, admin) = (
@@ -128,8 +133,12 @@ impl Rig {
             listeners,
             certs,
             Scripted(steps.clone()),
-            readiness.clone(),
-            metrics.clone(),
+            Insight {
+                readiness: readiness.clone(),
+                metrics: metrics.clone(),
+                tracer,
+                ..Insight::default()
+            },
             async { stopped.await.unwrap_or(()) },
         ));
         Self {

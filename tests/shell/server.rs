@@ -7,3 +7,4 @@ mod drain;
 mod limits;
 mod requests;
 mod slow;
+mod trace;

@@ -1,5 +1,7 @@
 //! Names with `*`, as the settings write them: `nvidia*`, `*/kvm`.
 
+use std::fmt;
+
 /// A pattern in which `*` stands for any text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob(Box<[Box<str>]>);
@@ -30,6 +32,12 @@ impl Glob {
 impl From<&str> for Glob {
     fn from(pattern: &str) -> Self {
         Self(pattern.split('*').map(Into::into).collect())
+    }
+}
+
+impl fmt::Display for Glob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("*"))
     }
 }
 

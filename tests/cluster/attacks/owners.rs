@@ -19,7 +19,7 @@ fn child(team: &Team, name: &str, owner: &str, uid: &str) -> Value {
 }
 
 /// Every right in the namespace, and none elsewhere.
-fn administrator(team: &Team) -> Api {
+pub fn administrator(team: &Team) -> Api {
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "RoleBinding",

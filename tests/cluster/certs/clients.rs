@@ -80,7 +80,7 @@ fn an_api_server_that_shows_its_certificate_is_answered_and_nobody_else() {
         "--client-name=kube-apiserver".to_owned(),
     ];
     let kubeconfig = own_kubeconfig(&cluster);
-    let server = Server::start_with(&cluster, &kubeconfig, port, free_port().unwrap(), &flags);
+    let server = Server::start_certified(&cluster, &kubeconfig, port, free_port().unwrap(), &flags);
     server.ready();
 
     let paused = declare(job(super::TEAM, "x"), PAUSED);

@@ -41,7 +41,7 @@ fn certificates_and_ca_are_renewed_by_the_clock_and_replaced_when_all_was_down()
         "--ca-keep=12".to_owned(),
     ];
     let kubeconfig = own_kubeconfig(&cluster);
-    let server = Server::start_with(&cluster, &kubeconfig, port, free_port().unwrap(), &flags);
+    let server = Server::start_certified(&cluster, &kubeconfig, port, free_port().unwrap(), &flags);
     server.ready();
     let fine = declare(job(super::TEAM, "x"), FINE);
     let paused = declare(job(super::TEAM, "x"), PAUSED);

@@ -151,6 +151,16 @@ impl Api {
         )
     }
 
+    /// Replaces an object through a subresource.
+    pub fn put_sub(&self, object: &Value, subresource: &str) -> Answer {
+        self.ask(
+            Method::PUT,
+            &format!("{}/{subresource}", path(object)),
+            JSON,
+            object,
+        )
+    }
+
     pub fn delete(&self, object: &Value, propagation: &str) -> Answer {
         let options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation});
         self.ask(Method::DELETE, &path(object), JSON, &options)

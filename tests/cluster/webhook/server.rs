@@ -21,16 +21,28 @@ pub struct Server {
 impl Server {
     /// Starts the server; it need not be ready.
     pub fn start(cluster: &ControlPlane, kubeconfig: &Path, port: u16, admin: u16) -> Self {
+        Self::start_with(cluster, kubeconfig, port, admin, &[])
+    }
+
+    /// The same with more flags.
+    pub fn start_with(
+        cluster: &ControlPlane,
+        kubeconfig: &Path,
+        port: u16,
+        admin: u16,
+        more: &[String],
+    ) -> Self {
         let dir = cluster.dir().join(format!("server-{port}"));
         fs::create_dir(&dir).unwrap();
         write_cert(cluster, &dir);
         let file = |flag: &str, name: &str| format!("--{flag}={}", dir.join(name).display());
         let flags = [file("tls-cert", "tls.crt"), file("tls-key", "tls.key")];
-        Self::start_with(cluster, kubeconfig, port, admin, &flags)
+        let flags: Vec<String> = flags.iter().chain(more).cloned().collect();
+        Self::start_certified(cluster, kubeconfig, port, admin, &flags)
     }
 
-    /// Starts the server with these flags on its certificate.
-    pub fn start_with(
+    /// The same with these flags instead of those on a certificate from files.
+    pub fn start_certified(
         cluster: &ControlPlane,
         kubeconfig: &Path,
         port: u16,
@@ -95,6 +107,13 @@ impl Server {
         Ok((code, body.to_owned()))
     }
 
+    /// A metric without labels; none: it is not told.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let text = self.admin("/metrics").ok()?.1;
+        let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+        text.lines().find_map(value)
+    }
+
     /// The end of its diagnostics.
     pub fn log(&self) -> String {
         let log = fs::read_to_string(self.dir.join("log")).unwrap_or_default();
@@ -124,10 +143,15 @@ impl Server {
 
     /// SIGTERM.
     pub fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// A signal, as `kill` knows it.
+    pub fn signal(&self, signal: &str) {
         let id = self.child.lock().unwrap().id().to_string();
         assert!(
             Command::new("kill")
-                .args(["-TERM", &id])
+                .args([signal, &id])
                 .status()
                 .unwrap()
                 .success()

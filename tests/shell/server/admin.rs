@@ -89,7 +89,7 @@ async fn other_paths_and_methods() {
     let answer = Client::get(rig.admin, "/validate").await;
     assert_eq!(
         (answer.status, &*answer.body),
-        (404, "there are /livez, /readyz and /metrics\n")
+        (404, "there are /livez, /readyz, /metrics and /debug\n")
     );
     let mut client = Client::plain(rig.admin).await;
     assert_eq!(client.post("x").await.unwrap().status, 404);

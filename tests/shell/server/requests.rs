@@ -2,6 +2,7 @@
 
 use datagate::metrics::{HandshakeFailure, Outcome};
 use datagate::server::Config;
+use tokio::io::AsyncReadExt as _;
 
 use crate::client::{Client, post, tls};
 use crate::rig::{Rig, ms, patient, until};
@@ -65,6 +66,53 @@ async fn only_http_1_1_is_offered() {
         server.handshakes(HandshakeFailure::Incompatible) == 1
     })
     .await;
+}
+
+/// The first message of a client that speaks no newer version than TLS 1.`minor`, with all that a 1.2 handshake needs.
+fn hello(minor: u8) -> Vec<u8> {
+    let within = |bytes: &[u8]| [&u16::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat();
+    let extension = |kind: u8, list: &[u8]| [&[0, kind][..], &within(&within(list))].concat();
+    let groups = extension(10, &[0, 0x17, 0, 0x1d]);
+    let signatures = extension(13, &[4, 3, 8, 4, 4, 1]);
+    let suites = within(&[0xc0, 0x2b, 0xc0, 0x2f, 0xc0, 0x09, 0, 0x2f]);
+    let body = [
+        &[3, minor + 1][..],
+        &[7; 32],
+        &[0],
+        &suites,
+        &[1, 0],
+        &within(&[groups, signatures].concat()),
+    ]
+    .concat();
+    let message = [&[1, 0][..], &within(&body)].concat();
+    [&[22, 3, 1][..], &within(&message)].concat()
+}
+
+#[tokio::test]
+async fn nothing_older_than_tls_1_2_is_spoken() {
+    const ALERT: u8 = 21;
+    const HANDSHAKE: u8 = 22;
+    const PROTOCOL_VERSION: u8 = 70;
+    let rig = Rig::start(patient()).await;
+    for minor in [0, 1] {
+        let mut client = Client::plain(rig.webhook).await;
+        client.send(hello(minor)).await.unwrap();
+        let mut answer = Vec::new();
+        client.io.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer.first(), Some(&ALERT), "TLS 1.{minor}: {answer:?}");
+        assert_eq!(
+            answer.get(6),
+            Some(&PROTOCOL_VERSION),
+            "TLS 1.{minor}: {answer:?}"
+        );
+        assert_eq!(answer.len(), 7, "TLS 1.{minor}: {answer:?}");
+    }
+    // It is the version that was refused.
+    let mut client = Client::plain(rig.webhook).await;
+    client.send(hello(2)).await.unwrap();
+    let mut first = [0];
+    client.io.read_exact(&mut first).await.unwrap();
+    assert_eq!(first, [HANDSHAKE]);
 }
 
 #[tokio::test]
