@@ -8,11 +8,16 @@ ENV := $(CARGO) run --quiet --package datagate-env --
 CARGO_DENY := cargo-deny@0.20.2
 RELEASE_TOOLS := cargo-auditable@0.7.7 rust-audit-info@0.5.4 cargo-cyclonedx@0.5.9
 
+VERSION := $(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+IMAGE := $(TARGET)/image/datagate-$(VERSION).oci.tar
+# Without cargo-auditable the program in the image does not list its crates; `make release` insists on it.
+AUDITABLE ?= $(if $(shell command -v cargo-auditable),auditable)
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## List these targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: check-tools ## See it work, end to end, on a real Kubernetes API server
@@ -68,6 +73,27 @@ sbom: release-tools ## Build the program as it is released, and list what it is 
 .PHONY: release
 release: check-tools release-tools ## Write what is released into dist/: docs/releasing.md
 	@.ci/release
+
+.PHONY: image
+image: check-tools ## Write the image as an OCI archive, without a registry or a container tool
+	@program=$$(AUDITABLE=$(AUDITABLE) .ci/build-release) && $(ENV) image --name datagate:$(VERSION) --output $(IMAGE) \
+		--label org.opencontainers.image.title=datagate \
+		--label org.opencontainers.image.version=$(VERSION) \
+		--label org.opencontainers.image.licenses=Apache-2.0 \
+		--label "org.opencontainers.image.description=Keeps paused and opted-out data out of model training" \
+		"$$program"
+
+.PHONY: cluster
+cluster: check-tools ## Start a real cluster of one node (Linux, as root), with the image if it was made, until Ctrl-C
+	@$(ENV) cluster $(if $(wildcard $(IMAGE)),--image $(IMAGE))
+
+.PHONY: e2e
+e2e: image ## Install, use, upgrade, break and remove datagate on a real cluster of one node
+	DATAGATE_E2E=short DATAGATE_IMAGE=$(abspath $(IMAGE)) $(CARGO) test --package datagate --test e2e
+
+.PHONY: reliability
+reliability: image ## The same with all repetitions of docs/reliability.md; writes the figures to target/reliability.json
+	DATAGATE_E2E=long DATAGATE_IMAGE=$(abspath $(IMAGE)) $(CARGO) test --package datagate --test e2e
 
 .PHONY: bench
 bench: check-tools ## Run the benchmarks

@@ -17,6 +17,7 @@ pub mod coverage;
 pub mod document;
 pub mod inputs;
 pub mod report;
+pub mod selftest;
 pub mod serve;
 pub mod settings;
 pub mod telemetry;
@@ -45,6 +46,10 @@ pub enum Command {
     /// Exit status: 0 if all of them are, 1 if at least one is not, 2 if it cannot be told. The cluster is the one of the
     /// kubeconfig, or the one this runs in.
     Coverage(coverage::Show),
+    /// Test an installation: make a policy, submit training jobs by dry run that it must refuse and admit, and remove it.
+    ///
+    /// Exit status: 0 if the webhook does what it must, 1 if it does not, 2 if it cannot be told. What it did is printed.
+    Selftest(selftest::Selftest),
     /// Run the webhook.
     Serve(Box<serve::Serve>),
 }
@@ -58,6 +63,8 @@ pub enum Done {
     Refused,
     /// At least one kind that carries pods is not judged.
     NotJudged,
+    /// The installation does not do what it must.
+    Failed,
 }
 
 /// Why it could not do what was asked.
@@ -84,6 +91,9 @@ pub enum Error {
     /// It said so in part.
     #[error("cannot tell whether everything is covered: {}", .0.join("\n"))]
     Unread(Vec<String>),
+    /// Whether the installation works cannot be told.
+    #[error("selftest: {0}")]
+    Selftest(#[from] crate::selftest::Error),
     /// The server did not start, or ended.
     #[error(transparent)]
     Serve(#[from] crate::serve::Error),
@@ -112,12 +122,13 @@ pub fn main() -> ExitCode {
         Command::Crds => crds(&mut stdout()),
         Command::Check(check) => check.run(&mut stdout(), &mut io::stderr().lock()),
         Command::Coverage(show) => show.run(&mut stdout()),
+        Command::Selftest(selftest) => selftest.run(&mut stdout()),
         // Standard output belongs to the decision log.
         Command::Serve(serve) => run_server(*serve),
     };
     match done {
         Ok(Done::Fine) => ExitCode::SUCCESS,
-        Ok(Done::Refused | Done::NotJudged) => ExitCode::from(1),
+        Ok(Done::Refused | Done::NotJudged | Done::Failed) => ExitCode::from(1),
         // Whoever reads has read enough.
         Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {

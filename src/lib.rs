@@ -13,6 +13,7 @@ pub mod live;
 pub mod metrics;
 pub mod object;
 pub mod registration;
+pub mod selftest;
 pub mod serve;
 pub mod server;
 pub mod status;

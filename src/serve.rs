@@ -315,7 +315,7 @@ async fn ended(parts: &mut JoinSet<&'static str>, mut told: Stop) -> String {
 }
 
 /// Ready at the first SIGTERM or SIGINT, and at the second.
-fn signals() -> io::Result<(impl Future<Output = ()>, impl Future<Output = ()>)> {
+pub(crate) fn signals() -> io::Result<(impl Future<Output = ()>, impl Future<Output = ()>)> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
     let (heard, count) = watch::channel(0_u8);

@@ -231,7 +231,6 @@ pub async fn serve<A: Admit>(
     let spare_links = Links::new(config.spare_connections, Gauge::default());
     let _spare_ends = EndAll(spare_links.clone());
     let webhook = Port {
-        listener: listeners.webhook,
         links: links.clone(),
         tls: Some(Tls {
             acceptor,
@@ -258,7 +257,6 @@ pub async fn serve<A: Admit>(
     let admin_links = Links::new(ADMIN_CONNECTIONS, Gauge::default());
     let _admin_ends = EndAll(admin_links.clone());
     let admin = Port {
-        listener: listeners.admin,
         links: admin_links,
         tls: None,
         shed_idle: config.shed_idle,
@@ -273,7 +271,7 @@ pub async fn serve<A: Admit>(
     };
 
     let mut aside = JoinSet::new();
-    aside.spawn(admin.accept());
+    aside.spawn(admin.accept(listeners.admin));
     aside.spawn({
         let watch = certs.watch(config.cert_poll);
         async move { match watch.await {} }
@@ -291,7 +289,7 @@ pub async fn serve<A: Admit>(
         sleep(config.drain_refuse).await;
     };
     tokio::select! {
-        never = webhook.accept() => match never {},
+        never = webhook.accept(listeners.webhook) => match never {},
         () = stopping => {}
     }
     // The listener is closed by now.

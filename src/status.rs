@@ -9,6 +9,7 @@ mod drift;
 mod facts;
 mod known;
 mod lease;
+mod objects;
 mod replicas;
 mod report;
 mod writer;
@@ -27,7 +28,7 @@ use crate::stop::Stop;
 pub use self::compute::{Coverage, Survey, policy_status, record_status};
 pub use self::facts::{Facts, Webhook};
 pub use self::lease::{Election, Step};
-pub use self::replicas::{Replicas, Standing};
+pub use self::replicas::{Owner, Replicas, Standing};
 pub use self::report::{LABEL, Report, Unreadable, name as report_name};
 
 /// Where and how status is written.

@@ -45,7 +45,6 @@ const BUFFER: usize = 64 * 1024;
 
 /// One port.
 pub(super) struct Port {
-    pub listener: TcpListener,
     pub links: Arc<Links>,
     /// None: plain HTTP.
     pub tls: Option<Tls>,
@@ -91,8 +90,8 @@ pub(super) struct Served {
 struct Answering(Arc<Link>);
 
 impl Port {
-    /// Accepts connections until dropped.
-    pub(super) async fn accept(self) -> Infallible {
+    /// Accepts connections until dropped, and with it the listener: what outlives it accepts nobody.
+    pub(super) async fn accept(self, listener: TcpListener) -> Infallible {
         let port = Arc::new(self);
         loop {
             let Some(slot) = port.slot().await else {
@@ -100,7 +99,7 @@ impl Port {
                 std::future::pending::<()>().await;
                 continue;
             };
-            match port.listener.accept().await {
+            match listener.accept().await {
                 Ok((stream, _peer)) => {
                     // While it was waited for, a proper place may have come free.
                     let slot = match slot {

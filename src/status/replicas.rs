@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::watch;
@@ -23,6 +24,9 @@ const WATCH_SECONDS: u32 = 55;
 
 /// A watch of Leases that are renewed every few seconds is dead if it says nothing for so long.
 const SILENCE: Duration = Duration::from_secs(20);
+
+/// For one request.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// After this long what failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -46,6 +50,20 @@ struct Seen {
     since: Instant,
     duration: Duration,
     report: Arc<Report>,
+    pod: Option<Owner>,
+    /// Whether requests may be sent to the pod, as far as is known.
+    asked: bool,
+}
+
+/// The pod of a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The name of its report's Lease.
+    pub lease: String,
+    /// Its name.
+    pub name: String,
+    /// Which pod of this name.
+    pub uid: String,
 }
 
 /// How the replicas decide.
@@ -114,6 +132,8 @@ impl Replicas {
             since: at,
             duration: seconds.map_or(self.duration, Duration::from_secs),
             report: Arc::new(Report::read(lease)),
+            pod: pod(lease),
+            asked: true,
         };
         self.seen.insert(name, seen);
     }
@@ -121,7 +141,7 @@ impl Replicas {
     /// Whether our own report is seen to be renewed.
     #[must_use]
     pub fn is_current(&self, at: Instant) -> bool {
-        self.seen.get(&self.own).is_some_and(|own| own.lasts(at))
+        self.seen.get(&self.own).is_some_and(|own| own.is_fresh(at))
     }
 
     /// Whether our own report says that we are ready.
@@ -129,7 +149,7 @@ impl Replicas {
     pub fn is_ready(&self, at: Instant) -> bool {
         self.seen
             .get(&self.own)
-            .is_some_and(|own| own.lasts(at) && own.report.ready)
+            .is_some_and(|own| own.is_fresh(at) && own.report.ready)
     }
 
     /// How the replicas decide by policies that stand so.
@@ -141,7 +161,7 @@ impl Replicas {
         let counting: Vec<&Report> = self
             .seen
             .values()
-            .filter(|it| it.lasts(at) && it.report.ready)
+            .filter(|it| it.counts(at))
             .map(|it| &*it.report)
             .collect();
         let behind = |name: &str, wanted: u128| -> Vec<Box<str>> {
@@ -159,6 +179,26 @@ impl Replicas {
         }
     }
 
+    /// The pods of those who said that they are ready and are not heard any more.
+    #[must_use]
+    pub fn silent(&self, at: Instant) -> Vec<Owner> {
+        let silent = self
+            .seen
+            .values()
+            .filter(|it| it.report.ready && !it.is_fresh(at));
+        silent.filter_map(|it| it.pod.clone()).collect()
+    }
+
+    /// Takes in whether requests may be sent to a pod; says whether that is news.
+    pub fn pod(&mut self, pod: &Owner, asked: bool) -> bool {
+        match self.seen.get_mut(&pod.lease) {
+            Some(seen) if seen.pod.as_ref() == Some(pod) => {
+                std::mem::replace(&mut seen.asked, asked) != asked
+            }
+            _ => false,
+        }
+    }
+
     /// When the next report runs out, unless it is renewed.
     #[must_use]
     pub fn next_end(&self, at: Instant) -> Option<Instant> {
@@ -168,8 +208,12 @@ impl Replicas {
 }
 
 impl Seen {
-    fn lasts(&self, at: Instant) -> bool {
+    fn is_fresh(&self, at: Instant) -> bool {
         at.duration_since(self.since) < self.duration
+    }
+
+    fn counts(&self, at: Instant) -> bool {
+        self.report.ready && (self.is_fresh(at) || (self.pod.is_some() && self.asked))
     }
 }
 
@@ -186,6 +230,50 @@ impl Standing {
 
 /// Keeps `replicas` up to date. Never ends: whatever fails is tried again.
 pub(super) async fn follow(config: &Config, client: Client, replicas: &watch::Sender<Replicas>) {
+    let pods = Api::<Pod>::namespaced(client.clone(), &config.namespace);
+    futures::join!(reports(config, client, replicas), silence(&pods, replicas));
+}
+
+/// Looks after the pods of those who are not heard any more.
+async fn silence(pods: &Api<Pod>, replicas: &watch::Sender<Replicas>) {
+    loop {
+        sleep(RETRY).await;
+        let silent = replicas.borrow().silent(Instant::now());
+        for owner in silent {
+            // What cannot be looked at may be asked.
+            let asked = match timeout(PATIENCE, pods.get_opt(&owner.name)).await {
+                Ok(Ok(pod)) => pod.is_some_and(|pod| is_asked(&pod, &owner)),
+                Ok(Err(error)) => {
+                    tracing::warn!(pod = owner.name, %error, "cannot look at the pod of a replica that does not report");
+                    continue;
+                }
+                Err(_) => continue,
+            };
+            replicas.send_if_modified(|it| it.pod(&owner, asked));
+        }
+    }
+}
+
+/// Whether requests may be sent to a pod: it is ready and nobody is deleting it.
+fn is_asked(pod: &Pod, owner: &Owner) -> bool {
+    let conditions = pod.status.iter().flat_map(|it| it.conditions.iter().flatten());
+    let ready = conditions
+        .into_iter()
+        .any(|it| it.type_ == "Ready" && it.status == "True");
+    ready && pod.metadata.uid.as_ref() == Some(&owner.uid) && pod.metadata.deletion_timestamp.is_none()
+}
+
+fn pod(lease: &Lease) -> Option<Owner> {
+    let owners = lease.metadata.owner_references.as_deref().unwrap_or_default();
+    let owner = owners.iter().find(|it| it.kind == "Pod")?;
+    Some(Owner {
+        lease: lease.name_any(),
+        name: owner.name.clone(),
+        uid: owner.uid.clone(),
+    })
+}
+
+async fn reports(config: &Config, client: Client, replicas: &watch::Sender<Replicas>) {
     let leases = Api::<Lease>::namespaced(client, &config.namespace);
     let how = watcher::Config::default()
         .labels(&format!("{}={}", report::LABEL, config.lease))

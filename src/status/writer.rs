@@ -8,28 +8,22 @@ use datagate_core::world::RecordSlot;
 use futures::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::api::{ListParams, Patch, PatchParams};
-use kube::core::ClusterResourceScope;
-use kube::{Api, Client, Resource};
+use kube::Client;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::compute::{Survey, next_change, policy_status, record_status};
 use super::facts::{Facts, Webhook};
 use super::known::Known;
+use super::objects::{Error, Key, Write, load, send};
 use super::replicas::{self, Replicas, Standing};
 use super::{Config, Inputs, report};
-use crate::index::{Catalogued, Snapshot, Snapshots, Stored, Version};
+use crate::index::{Catalogued, Snapshot, Snapshots, Version};
 use crate::metrics::StatusMetrics;
 use crate::registration::Registrations;
 use crate::server::WallClock;
 use crate::stop::Stop;
-
-/// The field manager, by which others see who wrote a field.
-const MANAGER: &str = "datagate";
 
 /// Writes at a time: few, as nobody waits for them.
 const AT_A_TIME: usize = 8;
@@ -37,14 +31,8 @@ const AT_A_TIME: usize = 8;
 /// For one request.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// For one page of a list.
-const LIST_PATIENCE: Duration = Duration::from_secs(30);
-
 /// After this long what failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
-
-/// A page of a list.
-const PAGE: u32 = 500;
 
 /// Waits to be elected and writes while it lasts.
 pub(super) async fn run(
@@ -89,8 +77,6 @@ pub(super) async fn run(
     }
 }
 
-type Key = (Catalogued, Box<str>);
-
 /// One term of office.
 struct Writer<'a> {
     config: &'a Config,
@@ -104,14 +90,6 @@ struct Writer<'a> {
     replicas: watch::Receiver<Replicas>,
     /// When the term began.
     since: Instant,
-}
-
-/// A status to be written.
-struct Write {
-    key: Key,
-    uid: Box<str>,
-    status: Value,
-    then: Known,
 }
 
 /// What the loop woke up for.
@@ -349,70 +327,8 @@ impl Writer<'_> {
     }
 }
 
-/// Why a status was not written.
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    #[error("another replica may be writing by now")]
-    NotLeading,
-    #[error("no answer within {0:?}")]
-    Timeout(Duration),
-    #[error("{0}")]
-    Client(#[from] kube::Error),
-}
-
 /// The newest version of an object: its own, unless that cannot be read.
 fn version<'s>(snapshot: &'s Snapshot, key: &Key, read: Option<(&'s str, i64)>) -> Option<(&'s str, i64)> {
     let unreadable = |it: &'s Version| (&*it.uid, it.generation);
     snapshot.unreadable.get(key).map(unreadable).or(read)
-}
-
-/// With server-side apply: a field that is not sent any more goes, and fields of others are left alone. With the uid,
-/// so that an object made anew does not get the status of its predecessor.
-async fn send<K>(client: &Client, write: &Write) -> Result<(), Error>
-where
-    K: Resource<DynamicType = (), Scope = ClusterResourceScope>,
-{
-    let objects = Api::<Stored<K>>::all(client.clone());
-    let name = &write.key.1;
-    let patch = json!({
-        "apiVersion": K::api_version(&()),
-        "kind": K::kind(&()),
-        "metadata": {"name": name, "uid": write.uid},
-        "status": write.status,
-    });
-    let how = PatchParams::apply(MANAGER).force();
-    objects.patch_status(name, &how, &Patch::Apply(patch)).await?;
-    Ok(())
-}
-
-/// Reads the statuses of a kind, page by page. One that cannot be read is none.
-async fn load<K, S>(
-    client: &Client,
-    kind: Catalogued,
-    conditions: fn(&S) -> Vec<Condition>,
-    into: &mut HashMap<Key, Known>,
-) -> Result<(), Error>
-where
-    K: Resource<DynamicType = (), Scope = ClusterResourceScope>,
-    S: DeserializeOwned + Serialize + Default,
-{
-    let objects = Api::<Stored<K>>::all(client.clone());
-    let mut page = ListParams::default().limit(PAGE);
-    loop {
-        let list = timeout(LIST_PATIENCE, objects.list(&page)).await;
-        let list = list.map_err(|_| Error::Timeout(LIST_PATIENCE))??;
-        for object in list.items {
-            let (Some(name), Some(uid)) = (object.metadata.name, object.metadata.uid) else {
-                continue;
-            };
-            if let Ok(status) = serde_json::from_value::<S>(object.status) {
-                let known = Known::new(&uid, &status, &conditions(&status));
-                into.insert((kind, name.into()), known);
-            }
-        }
-        match list.metadata.continue_.filter(|it| !it.is_empty()) {
-            Some(next) => page = page.continue_token(&next),
-            None => return Ok(()),
-        }
-    }
 }

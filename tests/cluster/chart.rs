@@ -8,16 +8,22 @@
 )]
 
 mod filter;
+mod guard;
+mod install;
+mod layer;
+mod matrix;
+mod rights;
+mod running;
+mod selftest;
+mod values;
 
 use std::collections::BTreeSet;
-use std::fs;
 
-use datagate_env::{ControlPlane, Options, stdout_of};
+use datagate_env::{ControlPlane, stdout_of};
 use serde_json::json;
-use snapbox::Data;
 
-use crate::webhook::objects::{declare, job, policy};
-use crate::webhook::{Api, RELEASE, SYSTEM, Team, control_plane, repository, rig};
+use crate::webhook::objects::{declare, job};
+use crate::webhook::{SYSTEM, Team, repository, rig};
 
 const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
 
@@ -32,6 +38,9 @@ fn every_mode_is_linted() {
         "mode=Enforce",
         "mode=Observe",
         "webhook.url=https://datagate.example.com/validate",
+        "certificate.mode=CertManager",
+        "hostNetwork=true",
+        "guard.enabled=true,guard.groups={platform},secondLayer.enabled=true,networkPolicy.enabled=true",
     ] {
         helm(&rig().cluster, &["lint", "--strict", &chart, "--set", set]);
     }
@@ -41,116 +50,6 @@ fn every_mode_is_linted() {
         .output()
         .unwrap();
     assert!(!refused.status.success());
-}
-
-#[test]
-fn it_is_installed_upgraded_and_removed() {
-    let cluster = control_plane(&Options::default());
-    let api = Api::new(&cluster);
-    let chart = repository("charts/datagate");
-    // As strict as a namespace can be.
-    let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
-    let namespace =
-        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM, "labels": labels}});
-    api.create(&namespace).admitted();
-    let wait = |what: &str, look: &dyn Fn() -> Option<()>| {
-        cluster.wait_until(what, crate::webhook::SOON, look).unwrap();
-    };
-    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": SYSTEM}});
-    wait("the namespace's account", &|| {
-        (api.get(&account).code == 200).then_some(())
-    });
-    let install = ["install", RELEASE, &chart, "--namespace", SYSTEM];
-    let notes = helm(&cluster, &install);
-    assert!(notes.contains("rollout status deployment/datagate"), "{notes}");
-
-    let pods = format!("/api/v1/namespaces/{SYSTEM}/pods");
-    wait("two pods, which no node takes", &|| {
-        let pods = api.get_path(&pods).admitted();
-        (pods["items"].as_array()?.len() == 2).then_some(())
-    });
-    let budget = api
-        .get_path(&format!(
-            "/apis/policy/v1/namespaces/{SYSTEM}/poddisruptionbudgets/datagate"
-        ))
-        .admitted();
-    assert_eq!(budget["spec"]["maxUnavailable"], 1);
-    let secret = || {
-        api.get_path(&format!("/api/v1/namespaces/{SYSTEM}/secrets/datagate-tls"))
-            .admitted()["data"]
-            .clone()
-    };
-    let configuration = || api.get_path(&format!("{CONFIGURATIONS}/datagate")).admitted()["webhooks"].clone();
-    let (cert, hooks) = (secret(), configuration());
-    for hook in hooks.as_array().unwrap() {
-        assert_eq!(hook["clientConfig"]["caBundle"], cert["ca.crt"]);
-        assert_eq!(hook["clientConfig"]["service"]["port"], 443);
-        assert_eq!(hook["failurePolicy"], "Fail");
-    }
-
-    // Nobody answers, so what is governed is refused.
-    let governed = declare(job("default", "train"), "any");
-    wait("the webhook is honoured", &|| {
-        (api.dry_run(&governed).code == 500).then_some(())
-    });
-    let kept = policy("kept", "default");
-    api.create(&kept).admitted();
-
-    helm(
-        &cluster,
-        &[
-            "upgrade",
-            RELEASE,
-            &chart,
-            "--namespace",
-            SYSTEM,
-            "--reuse-values",
-            "--set",
-            "replicas=3",
-        ],
-    );
-    assert_eq!((secret(), configuration()), (cert.clone(), hooks));
-    wait("three pods", &|| {
-        let pods = api.get_path(&pods).admitted();
-        (pods["items"].as_array()?.len() == 3).then_some(())
-    });
-
-    // The glass is broken, and mended.
-    let mode = |mode: &str| {
-        let mode = format!("mode={mode}");
-        helm(
-            &cluster,
-            &[
-                "upgrade",
-                RELEASE,
-                &chart,
-                "--namespace",
-                SYSTEM,
-                "--reuse-values",
-                "--set",
-                &mode,
-            ],
-        );
-    };
-    mode("Observe");
-    assert_eq!(configuration()[0]["failurePolicy"], "Ignore");
-    wait("what is governed is admitted", &|| {
-        (api.dry_run(&governed).code == 201).then_some(())
-    });
-    mode("Enforce");
-    assert_eq!(secret(), cert);
-    wait("what is governed is refused again", &|| {
-        (api.dry_run(&governed).code == 500).then_some(())
-    });
-
-    helm(&cluster, &["uninstall", RELEASE, "--namespace", SYSTEM]);
-    assert_eq!(api.get_path(&format!("{CONFIGURATIONS}/datagate")).code, 404);
-    wait("what was governed is admitted", &|| {
-        (api.dry_run(&governed).code == 201).then_some(())
-    });
-    assert_eq!(api.get(&kept).admitted()["metadata"]["name"], "kept");
-    helm(&cluster, &install);
-    assert_eq!(api.get(&kept).admitted()["metadata"]["name"], "kept");
 }
 
 #[test]
@@ -193,41 +92,6 @@ fn every_resource_of_the_rules_exists() {
     // A kind that is not installed is no mistake, one that does not exist anywhere is.
     assert_eq!(missing, Vec::<&String>::new());
     assert!(named.len() >= 10, "{named:?}");
-}
-
-/// The server of these tests has nothing but a token of the account, so that all of them show that the rights are
-/// enough. That they are not more is shown here.
-#[test]
-fn the_server_may_do_what_it_needs_and_no_more() {
-    let user = format!("--as=system:serviceaccount:{SYSTEM}:{RELEASE}");
-    let mut text = String::new();
-    for namespace in [SYSTEM, "default"] {
-        let list = [
-            "auth",
-            "can-i",
-            "--list",
-            "--no-headers",
-            &user,
-            "--namespace",
-            namespace,
-        ];
-        let list = stdout_of(&mut rig().cluster.kubectl(list)).unwrap();
-        let mut rights: Vec<String> = list
-            .lines()
-            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
-            // What everybody may: ask who they are, and read the API's own documents.
-            .filter(|line| !line.starts_with("selfsubject") && !line.starts_with('['))
-            .collect();
-        rights.sort();
-        text += &format!("in {namespace}:\n{}\n\n", rights.join("\n"));
-    }
-    let path = repository("tests/golden/rights.txt");
-    if std::env::var_os("DATAGATE_UPDATE").is_some() {
-        fs::write(path, text).unwrap();
-        return;
-    }
-    let expected = fs::read_to_string(path).unwrap_or_default();
-    snapbox::assert_data_eq!(text, Data::text(expected).raw());
 }
 
 #[test]

@@ -28,5 +28,6 @@ mod process;
 mod replicas;
 mod scan;
 mod schema;
+mod stale;
 mod status;
 mod versions;

@@ -167,6 +167,32 @@ fn a_policy_is_ready_when_every_replica_decides_by_it() {
     let generation = replicas.change(&policy, "IT");
     replicas.until(&policy, generation, "Enforced");
 
+    // As long as the kubelet calls its pod ready it is sent requests, so that its silence proves nothing.
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "two", "namespace": SYSTEM}});
+    let kubelet = |ready: &str| {
+        let conditions = json!([{"type": "Ready", "status": ready}]);
+        let patch = json!({"status": {"conditions": conditions}});
+        api.patch_sub(&pod, "status", &patch).admitted();
+    };
+    kubelet("True");
+    replicas.servers[1].signal("-STOP");
+    let generation = replicas.change(&policy, "DE");
+    replicas.until(&policy, generation, "ReplicasBehind");
+    let renewed = || {
+        let report = api.get_path(&format!("{LEASES}/datagate-one")).admitted();
+        report["metadata"]["resourceVersion"].as_str().unwrap().to_owned()
+    };
+    // Four renewals of the leader take longer than a report lasts.
+    for _ in 0..4 {
+        let before = renewed();
+        replicas.wait("the leader reports", || (renewed() != before).then_some(()));
+    }
+    replicas.until(&policy, generation, "ReplicasBehind");
+    kubelet("False");
+    replicas.until(&policy, generation, "Enforced");
+    replicas.servers[1].signal("-CONT");
+    replicas.counting(0, 3.0);
+
     // One that is told to stop does not count from then on, long before its report runs out.
     replicas.servers[1].terminate();
     replicas.counting(0, 2.0);

@@ -17,9 +17,15 @@ const HEAD: &str = "\
 #                        core:     kinds that everything else in a cluster uses too; called behind the filter
 #   read                 true: it may stand above a workload in its chain of controllers, or a workload may refer to it,
 #                        so the server may GET it
+#   trains               true: it exists for training, so it is governed without any key or accelerator
 #
 # statuses[]  kinds whose status is no subresource, so that whoever may write the object may write its status too; a
 #             change of it by anybody but these accounts is called for
+#
+# children[]  who makes objects of a kind for an owner; such objects are the second layer's no more than the webhook's
+#   accounts             the users that make them
+#   own                  kinds of owners that work as an account of their own namespace
+#   edges                OWNERKIND.GROUP/CHILDKIND: the value `controllerAccounts` adds accounts to these
 #
 # adoption[]  objects that an operator would take for its own. Made by hand, such an object could stand in for a step of
 #             another workload, so the filter lets it through to the webhook even when it declares nothing.
@@ -42,9 +48,10 @@ pub fn chart() -> String {
         };
         let entry = if info.is_core() { "core" } else { "training" };
         let read = owns(info) || is_referred_to(info);
+        let trains = if info.trains() { ", trains: true" } else { "" };
         writeln!(
             text,
-            "  - {{apiGroup: {:?}, resource: {}, {subresources}entry: {entry}, read: {read}}}",
+            "  - {{apiGroup: {:?}, resource: {}, {subresources}entry: {entry}, read: {read}{trains}}}",
             info.group, info.plural
         )
         .unwrap();
@@ -60,6 +67,35 @@ pub fn chart() -> String {
             info.group,
             info.plural,
             qualified(info.kind, info.group),
+        )
+        .unwrap();
+    }
+    text.push_str("children:\n");
+    for kind in KnownKind::ALL {
+        let (info, edges) = (kind.info(), kind.creators().collect::<Vec<_>>());
+        // Only kinds that a second layer looks at.
+        if edges.is_empty() || !info.trains() && !info.is_core() {
+            continue;
+        }
+        let built_in = |account: &str| account.starts_with("kube-system:");
+        let mut users = accounts(edges.iter().copied());
+        if edges.iter().flat_map(|edge| edge.accounts).any(|it| built_in(it)) {
+            users.push("\"system:kube-controller-manager\"".to_owned());
+        }
+        let own = edges.iter().filter(|edge| edge.accounts.is_empty());
+        let own: Vec<&str> = own.map(|edge| edge.kind).collect();
+        let edges = edges
+            .iter()
+            .map(|edge| format!("{}/{}", qualified(edge.kind, edge.group), info.kind));
+        let edges: Vec<String> = edges.collect();
+        writeln!(
+            text,
+            "  - apiGroup: {:?}\n    resource: {}\n    accounts: [{}]\n    own: [{}]\n    edges: [{}]",
+            info.group,
+            info.plural,
+            users.join(", "),
+            own.join(", "),
+            edges.join(", "),
         )
         .unwrap();
     }

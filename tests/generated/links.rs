@@ -131,6 +131,8 @@ fn every_link_leads_somewhere() {
         documents(&root().join(path), &mut pages);
     }
     pages.sort();
+    // Its links are those of the page that is made from it.
+    pages.retain(|page| !page.ends_with("metrics-head.md"));
     let mut seen = 0;
     let mut wrong = Vec::new();
     for page in &pages {

@@ -2,6 +2,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     missing_docs,
     reason = "a test fails by panicking"
 )]
@@ -18,6 +19,7 @@ mod kinds;
 mod links;
 mod metrics;
 mod threats;
+mod values;
 mod versions;
 mod workloads;
 
@@ -89,6 +91,15 @@ fn the_chart_carries_the_crds() {
 #[test]
 fn the_charts_kinds_are_the_adapters() {
     expect("charts/datagate/files/kinds.yaml", &kinds::chart());
+}
+
+#[test]
+fn the_charts_values() {
+    let text = fs::read_to_string(root().join("charts/datagate/values.yaml")).unwrap();
+    // With unknown fields denied.
+    let _: values::Values = serde_saphyr::from_str(&text).unwrap();
+    expect("charts/datagate/values.schema.json", &values::schema(&text));
+    expect("charts/datagate/VALUES.md", &values::page(&text));
 }
 
 #[test]

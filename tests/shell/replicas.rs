@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use datagate::index::{Folded, Sighting, Sightings, Version};
-use datagate::status::{LABEL, Replicas, Report, Standing, Unreadable, report_name};
+use datagate::status::{LABEL, Owner, Replicas, Report, Standing, Unreadable, report_name};
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -131,6 +132,47 @@ fn a_report_that_is_not_seen_to_be_renewed_runs_out_by_our_own_clock() {
     replicas.apply(Event::InitApply(lease("one", 4, true, "100", "")), end);
     replicas.apply(Event::InitDone, end);
     assert_eq!(replicas.standing(&wanted, end), known(1, &[]));
+}
+
+#[test]
+fn one_that_is_not_heard_counts_on_as_long_as_its_pod_is_ready() {
+    let begun = Instant::now();
+    let mut replicas = Replicas::new(report_name("datagate", "one"), DURATION);
+    let wanted = sightings(&[("a", 100)]);
+    let mut cut_off = lease("two", 1, true, "9", "");
+    cut_off.metadata.owner_references = Some(vec![OwnerReference {
+        kind: "Pod".to_owned(),
+        name: "two".to_owned(),
+        uid: "u".to_owned(),
+        ..OwnerReference::default()
+    }]);
+    replicas.apply(Event::Apply(cut_off.clone()), begun);
+    assert_eq!(replicas.silent(begun), []);
+    let later = begun + DURATION;
+    replicas.apply(Event::Apply(lease("one", 2, true, "100", "")), later);
+    let silent = replicas.silent(later);
+    let [pod] = &silent[..] else { panic!() };
+    assert_eq!((&*pod.name, &*pod.uid), ("two", "u"));
+    assert_eq!(replicas.standing(&wanted, later), known(2, &[("a", &["two"])]));
+    let other = Owner {
+        uid: "other".to_owned(),
+        ..pod.clone()
+    };
+    assert!(!replicas.pod(&other, false), "another pod of that name");
+    assert!(!replicas.pod(pod, true), "nothing new");
+    assert!(replicas.pod(pod, false));
+    assert_eq!(replicas.standing(&wanted, later), known(1, &[]));
+    assert!(
+        replicas.pod(pod, true),
+        "the kubelet is back, its replica not yet"
+    );
+    assert_eq!(replicas.standing(&wanted, later), known(2, &[("a", &["two"])]));
+    // One that has said that it is not ready need not be looked at.
+    cut_off.metadata.resource_version = Some("3".to_owned());
+    cut_off.metadata.annotations = None;
+    replicas.apply(Event::Apply(cut_off), begun);
+    assert_eq!(replicas.silent(later), []);
+    assert_eq!(replicas.standing(&wanted, later), known(1, &[]));
 }
 
 #[test]

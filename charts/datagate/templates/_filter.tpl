@@ -57,11 +57,12 @@ oldObject == null
 {{- end -}}
 
 {{- /*
-Whether the object, as it is or as it was, may be governed. `t` is everything that has metadata, or a pod spec, or both:
+Whether the object, as it is or as it was may be governed; with `objects` those of the list alone
+count, and what an operator would take for its own does not. `t` is everything that has metadata, or a pod spec, or both:
 the object itself, the pod template inside it, the job template of a CronJob and the pod template inside that.
 */ -}}
 {{- define "datagate.concerned" -}}
-[object, oldObject].exists(o, o != null &&
+{{ .objects | default "[object, oldObject]" }}.exists(o, o != null &&
   [o, ?o.?template, ?o.?spec.?template, ?o.?spec.?jobTemplate, ?o.?spec.?jobTemplate.?spec.?template].exists(t, t != null && (
     [?t.?metadata.?labels, ?t.?metadata.?annotations].exists(m, m != null && m.exists(k, k.startsWith('datagate.dev/')))
     || t.?spec.?resourceClaims.orValue([]).size() > 0
@@ -77,12 +78,51 @@ the object itself, the pod template inside it, the job template of a CronJob and
   ))
 )
 {{- $values := .values }}
+{{- if not .objects }}
 {{- range .kinds.adoption }}
 || (request.resource.resource in [{{ range $i, $r := .resources }}{{ if $i }}, {{ end }}{{ squote $r }}{{ end }}]
   && !(request.userInfo.username in [{{ include "datagate.accounts" (dict "accounts" .accounts "edges" .edges "values" $values) }}])
   && ([?object.metadata.?labels, ?object.metadata.?annotations].exists(m, m != null && m.exists(k, {{ range $i, $k := .keys }}{{ if $i }} || {{ end }}k.startsWith({{ squote $k }}){{ end }}))
     || object.metadata.?ownerReferences.orValue([]).exists(r, {{ range $i, $k := .owners }}{{ if $i }} || {{ end }}r.apiVersion.contains({{ squote $k }}){{ end }})))
 {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- /*
+Whether an object says which data it uses: on itself, on the templates in it, in a variable of a container, or where
+kinds that exist for training have pods (replicas of Kubeflow's jobs, the trainer of a TrainJob).
+*/ -}}
+{{- define "datagate.declared" -}}
+[{{ .object }}].exists(o,
+  [o, ?o.?template, ?o.?spec.?template, ?o.?spec.?jobTemplate, ?o.?spec.?jobTemplate.?spec.?template, ?o.?spec.?trainer].exists(t, t != null && (
+    {{- include "datagate.declares" "t" | nindent 4 }}))
+  || o.?spec.orValue({}).exists(k, k.endsWith('ReplicaSpecs') && o.spec[k].exists(role, [?o.spec[k][role].?template].exists(t, t != null && (
+    {{- include "datagate.declares" "t" | nindent 4 }}))))
+)
+{{- end -}}
+
+{{- define "datagate.declares" -}}
+{{- $t := . -}}
+[?{{ $t }}.?metadata.?labels, ?{{ $t }}.?metadata.?annotations].exists(m, m != null && m.exists(k, k in ['datagate.dev/datasets', 'datagate.dev/regions']))
+|| [?{{ $t }}.?env].exists(es, es != null && es.exists(e, e.name in ['DATAGATE_DATASETS', 'DATAGATE_REGIONS']))
+|| [?{{ $t }}.?spec.?containers, ?{{ $t }}.?spec.?initContainers, ?{{ $t }}.?spec.?ephemeralContainers].exists(cs, cs != null && cs.exists(c,
+  c.?env.orValue([]).exists(e, e.name in ['DATAGATE_DATASETS', 'DATAGATE_REGIONS'])))
+{{- end -}}
+
+{{- /*
+Whether the object is not one that a controller made for its owner: by one of the accounts that make such objects, or, for
+the owners that work as an account of the namespace itself, by one of those.
+*/ -}}
+{{- define "datagate.noChild" -}}
+{{- $values := .values -}}
+!object.metadata.?ownerReferences.orValue([]).exists(r, r.?controller.orValue(false) && (false
+{{- range .kinds.children }}
+  || (request.resource.group == {{ squote .apiGroup }} && request.resource.resource == {{ squote .resource }}
+    && (request.userInfo.username in [{{ include "datagate.accounts" (dict "accounts" .accounts "edges" .edges "values" $values) }}]
+    {{- with .own }}
+      || (r.kind in [{{ range $i, $it := . }}{{ if $i }}, {{ end }}{{ squote $it }}{{ end }}] && request.userInfo.username.startsWith('system:serviceaccount:' + request.namespace + ':'))
+    {{- end }}))
+{{- end }}))
 {{- end -}}
 
 {{- /* The rules of one entry, one for each API group, in the order of the list. */ -}}

@@ -81,6 +81,16 @@ impl Api {
         api
     }
 
+    /// The same as another user in these groups.
+    pub fn impersonate_in(&self, user: &str, groups: &[&str]) -> Self {
+        let mut api = self.impersonate(user);
+        let groups = groups
+            .iter()
+            .map(|group| ("impersonate-group", (*group).to_owned()));
+        api.headers.extend(groups);
+        api
+    }
+
     pub fn create(&self, object: &Value) -> Answer {
         self.ask(Method::POST, &collection(object), JSON, object)
     }
@@ -159,6 +169,11 @@ impl Api {
             JSON,
             object,
         )
+    }
+
+    /// Deletes everything in a collection.
+    pub fn delete_all(&self, collection: &str) -> Answer {
+        self.send(Method::DELETE, collection, JSON, Body::empty())
     }
 
     pub fn delete(&self, object: &Value, propagation: &str) -> Answer {
@@ -273,16 +288,23 @@ fn warning(header: &str) -> String {
 
 /// Where objects like this one are.
 pub fn collection(object: &Value) -> String {
+    collection_in(object, object["metadata"]["namespace"].as_str())
+}
+
+/// Where objects like this one are in a namespace, or in the cluster.
+pub fn collection_in(object: &Value, namespace: Option<&str>) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
     let root = if version.contains('/') { "/apis" } else { "/api" };
     let group = version.split_once('/').map_or("", |(group, _)| group);
     let plural = match (KnownKind::find(group, &kind), kind.as_str()) {
         (Some(known), _) => known.info().plural.to_owned(),
-        (None, "DatasetPolicy") => "datasetpolicies".to_owned(),
+        (None, kind) if kind.ends_with("Policy") => {
+            format!("{}ies", kind.to_lowercase().trim_end_matches('y'))
+        }
         (None, _) => format!("{}s", kind.to_lowercase()),
     };
-    match object["metadata"]["namespace"].as_str() {
+    match namespace {
         Some(namespace) => format!("{root}/{version}/namespaces/{namespace}/{plural}"),
         None => format!("{root}/{version}/{plural}"),
     }

@@ -70,6 +70,27 @@ impl Server {
         }
     }
 
+    /// Starts it with these arguments and nothing else.
+    pub fn with_arguments(
+        cluster: &ControlPlane,
+        kubeconfig: &Path,
+        (port, admin): (u16, u16),
+        arguments: &[String],
+    ) -> Self {
+        let dir = cluster.dir().join(format!("server-{port}"));
+        fs::create_dir(&dir).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_datagate"));
+        command.env_clear().env("KUBECONFIG", kubeconfig).args(arguments);
+        let child = spawn(&mut command, &dir);
+        cluster.end_with(child.id()).unwrap();
+        Self {
+            child: Mutex::new(child),
+            command: Mutex::new(command),
+            admin,
+            dir,
+        }
+    }
+
     /// Starts it again, on the same ports.
     pub fn start_again(&self, cluster: &ControlPlane) {
         let child = spawn(&mut self.command.lock().unwrap(), &self.dir);

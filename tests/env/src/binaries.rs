@@ -17,7 +17,13 @@ const HELM: &str = "v4.3.1";
 /// The programs of a control plane and its two command line tools, as files that exist.
 #[derive(Debug, Clone)]
 pub struct Binaries {
-    files: [PathBuf; PROGRAMS.len()],
+    files: [PathBuf; 5],
+}
+
+/// The programs of Kubernetes that only a node needs, as files that exist.
+#[derive(Debug, Clone)]
+pub struct NodeBinaries {
+    files: [PathBuf; 3],
 }
 
 /// One program and how it is made.
@@ -78,7 +84,7 @@ static HELM_MODULE: Module = Module {
 };
 
 /// In the order of building: the quick one first, so that a broken setup shows itself soon.
-const PROGRAMS: [Program; 5] = [
+static PROGRAMS: [Program; 5] = [
     Program {
         name: "etcd",
         version: ETCD,
@@ -116,6 +122,31 @@ const PROGRAMS: [Program; 5] = [
     },
 ];
 
+/// What a node needs beside the control plane; the container runtime is the system's.
+static NODE_PROGRAMS: [Program; 3] = [
+    Program {
+        name: "kubelet",
+        version: KUBERNETES,
+        package: "k8s.io/kubernetes/cmd/kubelet",
+        module: &KUBERNETES_MODULE,
+        about: "1 minute",
+    },
+    Program {
+        name: "kube-proxy",
+        version: KUBERNETES,
+        package: "k8s.io/kubernetes/cmd/kube-proxy",
+        module: &KUBERNETES_MODULE,
+        about: "half a minute",
+    },
+    Program {
+        name: "kube-scheduler",
+        version: KUBERNETES,
+        package: "k8s.io/kubernetes/cmd/kube-scheduler",
+        module: &KUBERNETES_MODULE,
+        about: "half a minute",
+    },
+];
+
 impl Binaries {
     /// Finds each program in `$KUBEBUILDER_ASSETS`, else in the cache, else builds it into the cache.
     ///
@@ -126,13 +157,8 @@ impl Binaries {
     ///
     /// When a program must be built and there is no Go, or the build fails, or the cache cannot be written.
     pub fn find_or_build() -> Result<Self, Error> {
-        // Absolute, because the programs are started in a folder of their own.
-        let assets = set("KUBEBUILDER_ASSETS")
-            .map(PathBuf::from)
-            .map(absolute)
-            .transpose()?;
-        let cache = absolute(Self::cache_dir()?)?;
-        Self::find_or_build_in(assets.as_deref(), &cache)
+        let files = find_or_build(&PROGRAMS)?;
+        Ok(Self { files })
     }
 
     /// Where built programs are kept: `$DATAGATE_ENV_CACHE`, or a folder named after the versions in the
@@ -143,29 +169,6 @@ impl Binaries {
     /// When no variable says where that is.
     pub fn cache_dir() -> Result<PathBuf, Error> {
         cache_dir_of(set)
-    }
-
-    fn find_or_build_in(assets: Option<&Path>, cache: &Path) -> Result<Self, Error> {
-        let find = |program: &Program| {
-            let given = assets
-                .map(|folder| folder.join(program.name))
-                .filter(|file| is_program(file));
-            given.unwrap_or_else(|| cache.join(program.name))
-        };
-        let files = PROGRAMS.each_ref().map(find);
-        if files.iter().all(|file| is_program(file)) {
-            return Ok(Self { files });
-        }
-        let missing = || {
-            PROGRAMS
-                .iter()
-                .zip(&files)
-                .filter(|(_, file)| !is_program(file))
-                .map(|(p, _)| p)
-                .collect()
-        };
-        build::build(cache, missing)?;
-        Ok(Self { files })
     }
 
     /// The etcd server.
@@ -207,6 +210,80 @@ impl Binaries {
     pub fn all(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().map(PathBuf::as_path)
     }
+}
+
+impl NodeBinaries {
+    /// Finds or builds each as [`Binaries::find_or_build`] does.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn find_or_build() -> Result<Self, Error> {
+        let files = find_or_build(&NODE_PROGRAMS)?;
+        Ok(Self { files })
+    }
+
+    /// The kubelet.
+    #[must_use]
+    pub fn kubelet(&self) -> &Path {
+        let [file, _, _] = &self.files;
+        file
+    }
+
+    /// kube-proxy.
+    #[must_use]
+    pub fn kube_proxy(&self) -> &Path {
+        let [_, file, _] = &self.files;
+        file
+    }
+
+    /// The scheduler.
+    #[must_use]
+    pub fn kube_scheduler(&self) -> &Path {
+        let [_, _, file] = &self.files;
+        file
+    }
+
+    /// All programs.
+    pub fn all(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(PathBuf::as_path)
+    }
+}
+
+fn find_or_build<const N: usize>(programs: &'static [Program; N]) -> Result<[PathBuf; N], Error> {
+    // Absolute, because the programs are started in a folder of their own.
+    let assets = set("KUBEBUILDER_ASSETS")
+        .map(PathBuf::from)
+        .map(absolute)
+        .transpose()?;
+    let cache = absolute(Binaries::cache_dir()?)?;
+    find_or_build_in(programs, assets.as_deref(), &cache)
+}
+
+fn find_or_build_in<const N: usize>(
+    programs: &'static [Program; N],
+    assets: Option<&Path>,
+    cache: &Path,
+) -> Result<[PathBuf; N], Error> {
+    let find = |program: &Program| {
+        let given = assets
+            .map(|folder| folder.join(program.name))
+            .filter(|file| is_program(file));
+        given.unwrap_or_else(|| cache.join(program.name))
+    };
+    let files = programs.each_ref().map(find);
+    let missing = || -> Vec<&'static Program> {
+        programs
+            .iter()
+            .zip(&files)
+            .filter(|(_, file)| !is_program(file))
+            .map(|(program, _)| program)
+            .collect()
+    };
+    if !missing().is_empty() {
+        build::build(cache, missing)?;
+    }
+    Ok(files)
 }
 
 fn absolute(path: PathBuf) -> Result<PathBuf, Error> {
@@ -272,7 +349,18 @@ mod tests {
         ];
         assert_eq!(
             named.map(|file| file.to_str().unwrap()),
-            PROGRAMS.map(|program| program.name)
+            PROGRAMS.each_ref().map(|program| program.name)
+        );
+
+        let found = NodeBinaries {
+            files: NODE_PROGRAMS
+                .each_ref()
+                .map(|program| PathBuf::from(program.name)),
+        };
+        let named = [found.kubelet(), found.kube_proxy(), found.kube_scheduler()];
+        assert_eq!(
+            named.map(|file| file.to_str().unwrap()),
+            NODE_PROGRAMS.each_ref().map(|program| program.name)
         );
     }
 
@@ -312,7 +400,8 @@ mod tests {
         program_at(&assets.path().join("kubectl"));
         fs::write(assets.path().join("etcd"), "not executable").unwrap();
 
-        let found = Binaries::find_or_build_in(Some(assets.path()), cache.path()).unwrap();
+        let files = find_or_build_in(&PROGRAMS, Some(assets.path()), cache.path()).unwrap();
+        let found = Binaries { files };
         assert_eq!(found.kubectl(), assets.path().join("kubectl"));
         assert_eq!(found.etcd(), cache.path().join("etcd"));
     }

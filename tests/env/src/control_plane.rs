@@ -1,29 +1,27 @@
 //! One running control plane and what a test asks of it.
 
-mod client;
 mod start;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use serde_json::json;
+
+use crate::Error;
+use crate::client::{Client, log_of};
 use crate::pki::{Pki, ServerCert};
-use crate::wait::tail_of;
+use crate::wait::{stdout_of, tail_of};
 use crate::watchdog::Watchdog;
-use crate::{Binaries, Error};
 
 /// etcd, kube-apiserver and kube-controller-manager in a folder of their own.
 ///
 /// Dropping it ends them and removes the folder. If this process dies without that, a watchdog does it.
 #[derive(Debug)]
 pub struct ControlPlane {
-    binaries: Binaries,
-    dir: PathBuf,
-    kubeconfig: PathBuf,
-    api_url: String,
+    client: Client,
     pki: Pki,
-    has_controllers: bool,
     watchdog: Mutex<Watchdog>,
 }
 
@@ -76,41 +74,21 @@ impl Component {
             Self::ControllerManager => "kube-controller-manager",
         }
     }
+}
 
-    fn log(self, dir: &Path) -> PathBuf {
-        dir.join(self.name()).with_extension("log")
+impl Deref for ControlPlane {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
     }
 }
 
 impl ControlPlane {
-    /// The kubeconfig of an administrator (`system:masters`).
-    #[must_use]
-    pub fn kubeconfig(&self) -> &Path {
-        &self.kubeconfig
-    }
-
-    /// The address of the API server.
-    #[must_use]
-    pub fn api_url(&self) -> &str {
-        &self.api_url
-    }
-
     /// The authority that signed the API server's certificate and those of [`Self::server_cert`].
     #[must_use]
     pub fn ca_pem(&self) -> &str {
         self.pki.ca_pem()
-    }
-
-    /// The folder of this control plane, removed with it; tests may put files there.
-    #[must_use]
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-
-    /// A folder with kubectl and helm, to be put first on a PATH.
-    #[must_use]
-    pub fn bin_dir(&self) -> PathBuf {
-        self.dir.join("bin")
     }
 
     /// A certificate for a server under these names and addresses, signed by [`Self::ca_pem`].
@@ -125,7 +103,7 @@ impl ControlPlane {
     /// The end of the log of a part.
     #[must_use]
     pub fn log_tail(&self, component: Component) -> String {
-        tail_of(&component.log(&self.dir))
+        tail_of(&log_of(self.dir(), component.name()))
     }
 
     /// The lines of the audit log so far, one JSON event each, of level `Metadata`: with the annotations
@@ -135,7 +113,7 @@ impl ControlPlane {
     ///
     /// When the log cannot be read.
     pub fn audit_log(&self) -> Result<String, Error> {
-        let path = self.dir.join("audit.log");
+        let path = self.dir().join("audit.log");
         if !path.exists() {
             return Ok(String::new());
         }
@@ -153,5 +131,25 @@ impl ControlPlane {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .watch_user(pid)
+    }
+
+    /// Makes a Service by which the API server reaches `127.0.0.1`, at the port that `clientConfig.service`
+    /// gives; so a webhook of this process is registered as one in a cluster would be.
+    ///
+    /// The API server asks for `NAME.NAMESPACE.svc` and offers only HTTP/1.1, as in production. With
+    /// `clientConfig.url` and a loopback address it would offer HTTP/2 too. No root and no hosts file is needed.
+    ///
+    /// # Errors
+    ///
+    /// When the namespace does not exist or the Service does.
+    pub fn create_local_service(&self, namespace: &str, name: &str) -> Result<(), Error> {
+        let service = json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"namespace": namespace, "name": name},
+            "spec": {"type": "ExternalName", "externalName": "localhost"},
+        });
+        let mut command = self.kubectl(["create", "--filename=-"]);
+        stdout_of(self.with_input(&mut command, &service.to_string())?).map(drop)
     }
 }

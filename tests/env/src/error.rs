@@ -68,6 +68,13 @@ pub enum Error {
         tail: String,
     },
 
+    /// This machine cannot run a node.
+    #[error("a node cannot run here:\n  {}", reasons.join("\n  "))]
+    NoNode {
+        /// What is missing, each with what to do.
+        reasons: Vec<String>,
+    },
+
     /// A condition did not come true in time.
     #[error("waited {} s for {what}; last seen:\n{state}", after.as_secs())]
     Timeout {

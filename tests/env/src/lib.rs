@@ -24,14 +24,20 @@
 //! ```
 
 mod binaries;
+mod client;
 mod control_plane;
 mod error;
+pub mod image;
+mod node;
 mod pki;
+mod step;
 mod wait;
 mod watchdog;
 
-pub use binaries::Binaries;
+pub use binaries::{Binaries, NodeBinaries};
+pub use client::Client;
 pub use control_plane::{Component, ControlPlane, Options};
 pub use error::Error;
+pub use node::{NodeCluster, NodeOptions};
 pub use pki::ServerCert;
 pub use wait::{free_port, stdout_of, wait_until};

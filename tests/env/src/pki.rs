@@ -29,9 +29,7 @@ impl ServerCert {
     /// When a name cannot stand in a certificate, or a file cannot be written.
     pub fn write_new(dir: &Path, names: &[&str]) -> Result<(), Error> {
         let pki = Pki::authority(dir)?;
-        let cert = pki.server(names)?;
-        pki.write("tls.crt", &cert.cert_pem)?;
-        pki.write("tls.key", &cert.key_pem)
+        pki.server_files("tls", names)
     }
 }
 
@@ -70,11 +68,12 @@ impl Pki {
     }
 
     /// Makes the authority, the API server's certificate and the key that signs service account tokens.
-    pub(crate) fn create(dir: &Path) -> Result<Self, Error> {
+    ///
+    /// `addresses` are those of the API server beside the loopback one.
+    pub(crate) fn create(dir: &Path, addresses: &[&str]) -> Result<Self, Error> {
         let pki = Self::authority(dir)?;
-        let server = pki.server(&["localhost", "kubernetes", "kubernetes.default.svc", "127.0.0.1"])?;
-        pki.write("apiserver.crt", &server.cert_pem)?;
-        pki.write("apiserver.key", &server.key_pem)?;
+        let names = ["localhost", "kubernetes", "kubernetes.default.svc", "127.0.0.1"];
+        pki.write_pair("apiserver", &pki.server(&[&names, addresses].concat())?)?;
 
         let tokens = KeyPair::generate()?;
         pki.write("tokens.key", &tokens.serialize_pem())?;
@@ -103,6 +102,22 @@ impl Pki {
         self.issue(params)
     }
 
+    /// Issues a client certificate into `STEM.crt` and `STEM.key`.
+    pub(crate) fn client_files(&self, stem: &str, user: &str, group: Option<&str>) -> Result<(), Error> {
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.distinguished_name.push(DnType::CommonName, user);
+        if let Some(group) = group {
+            params.distinguished_name.push(DnType::OrganizationName, group);
+        }
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.write_pair(stem, &self.issue(params)?)
+    }
+
+    /// Issues a certificate for a server into `STEM.crt` and `STEM.key`.
+    pub(crate) fn server_files(&self, stem: &str, names: &[&str]) -> Result<(), Error> {
+        self.write_pair(stem, &self.server(names)?)
+    }
+
     /// Issues a client certificate and writes a kubeconfig that uses it.
     pub(crate) fn kubeconfig(
         &self,
@@ -111,17 +126,9 @@ impl Pki {
         user: &str,
         group: Option<&str>,
     ) -> Result<(), Error> {
-        let mut params = CertificateParams::new(Vec::new())?;
-        params.distinguished_name.push(DnType::CommonName, user);
-        if let Some(group) = group {
-            params.distinguished_name.push(DnType::OrganizationName, group);
-        }
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        let client = self.issue(params)?;
         let stem = user.replace(':', "-");
+        self.client_files(&stem, user, group)?;
         let (cert, key) = (format!("{stem}.crt"), format!("{stem}.key"));
-        self.write(&cert, &client.cert_pem)?;
-        self.write(&key, &client.key_pem)?;
         // JSON is YAML, and files by path need no base64.
         let config = json!({
             "apiVersion": "v1",
@@ -141,6 +148,11 @@ impl Pki {
             cert_pem: cert.pem(),
             key_pem: key.serialize_pem(),
         })
+    }
+
+    fn write_pair(&self, stem: &str, pair: &ServerCert) -> Result<(), Error> {
+        self.write(&format!("{stem}.crt"), &pair.cert_pem)?;
+        self.write(&format!("{stem}.key"), &pair.key_pem)
     }
 
     fn write(&self, name: &str, content: &str) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -76,6 +76,15 @@ pub fn stdout_of(command: &mut Command) -> Result<String, Error> {
         status: output.status.to_string(),
         output: format!("{}{stdout}", String::from_utf8_lossy(&output.stderr)),
     })
+}
+
+/// Whether a command that prints nothing of interest ends well.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
+    let quiet = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    quiet.status().is_ok_and(|status| status.success())
 }
 
 /// The last lines of a log; says so when there is none.

@@ -12,9 +12,10 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Error;
+use crate::wait::{INTERVAL, tail_of};
 
 const SCRIPT: &str = include_str!("watchdog.sh");
 
@@ -115,8 +116,12 @@ impl Watchdog {
     }
 
     fn watch(&mut self, kind: &str, pid: u32) -> Result<(), Error> {
+        self.tell(&format!("{kind} {pid}"))
+    }
+
+    fn tell(&mut self, line: &str) -> Result<(), Error> {
         let Some(pipe) = &mut self.pipe else { return Ok(()) };
-        pipe.write_all(format!("{kind} {pid}\n").as_bytes())
+        pipe.write_all(format!("{line}\n").as_bytes())
             .map_err(Error::io("tell the watchdog of", &self.dir))
     }
 
@@ -133,6 +138,51 @@ impl Watchdog {
                 "it was never started",
             ))),
         }
+    }
+
+    /// Waits until a program that was started here is ready; its end, or none after `timeout`, is an error that
+    /// shows the end of its log.
+    pub(crate) fn wait_for(
+        &mut self,
+        name: &str,
+        log: &Path,
+        what: &str,
+        timeout: Duration,
+        mut ready: impl FnMut() -> bool,
+    ) -> Result<(), Error> {
+        let begun = Instant::now();
+        let failed = |why| {
+            let (component, tail) = (name.to_owned(), tail_of(log));
+            Err(Error::Start { component, why, tail })
+        };
+        while !ready() {
+            if let Some(status) = self.exited(name) {
+                return failed(format!("it ended with {status}"));
+            }
+            if begun.elapsed() >= timeout {
+                return failed(format!("waited {} s for {what}", timeout.as_secs()));
+            }
+            thread::sleep(INTERVAL);
+        }
+        Ok(())
+    }
+
+    /// Has a cgroup and those below it removed after the programs. To be told before the group is made.
+    pub(crate) fn remove_cgroup(&mut self, dir: &Path) -> Result<(), Error> {
+        self.tell(&format!("cgroup {}", dir.display()))
+    }
+
+    /// Kills the program of that name, and collects all programs, which must end with it.
+    pub(crate) fn end_all_with(&mut self, name: &str) -> Result<(), Error> {
+        if let Some(child) = self.child(name) {
+            child.kill().map_err(Error::io("kill", name))?;
+        }
+        for (name, mut child) in std::mem::take(&mut self.children) {
+            child.wait().map_err(Error::io("wait for", name))?;
+            // Another process may get the number.
+            self.tell(&format!("ended {}", child.id()))?;
+        }
+        Ok(())
     }
 
     fn child(&mut self, name: &str) -> Option<&mut Child> {

@@ -1,6 +1,7 @@
 # Started by watchdog.rs with its standard input held open by the process that wants a folder and programs
 # running in it. Makes the folder, prints its name, and reads what to end: `group PID` for programs of ours,
-# `user PID` for a process that uses them. The end of input means that the holder is done, or dead: then
+# `user PID` for a process that uses them, `ended PID` for one that is not to be ended any more, `cgroup DIR` for a
+# control group to remove when all have ended. The end of input means that the holder is done, or dead: then
 # everything is ended and the folder removed. A shell, because it needs no program of ours to be built and
 # found by the tests of every crate; only POSIX, mktemp and fractions in sleep are asked of it.
 
@@ -12,10 +13,19 @@ exec >/dev/null 2>&1
 
 users=
 groups=
-while read -r kind pid; do
+cgroups=
+while read -r kind what; do
     case $kind in
-    user) users="$users $pid" ;;
-    group) groups="$groups -$pid" ;;
+    user) users="$users $what" ;;
+    group) groups="$groups -$what" ;;
+    ended)
+        left=
+        for group in $groups; do
+            [ "$group" = "-$what" ] || left="$left $group"
+        done
+        groups=$left
+        ;;
+    cgroup) cgroups="$cgroups $what" ;;
     esac
 done
 
@@ -45,6 +55,15 @@ wait_gone() {
 signal TERM $users && wait_gone 100 $users
 signal KILL $users $groups && wait_gone 40 $users $groups
 cd / || exit 1
+# What dies leaves its control group a moment later.
+polls=40
+for cgroup in $cgroups; do
+    while [ -d "$cgroup" ] && [ "$polls" -gt 0 ]; do
+        find "$cgroup" -depth -type d -exec rmdir {} \;
+        [ ! -d "$cgroup" ] || sleep 0.05
+        polls=$((polls - 1))
+    done
+done
 polls=40
 until rm -rf "$dir" || [ "$polls" -eq 0 ]; do
     sleep 0.05

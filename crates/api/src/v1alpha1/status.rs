@@ -28,8 +28,8 @@ pub struct PolicyStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub governed_namespaces: Option<i64>,
-    /// Accepted: datagate understands the policy. Ready: the replica that writes this status decides by this generation and the API server
-    /// asks it; False names what is missing.
+    /// Accepted: datagate understands the policy. Ready: every replica that is ready decides by this generation, and the API server asks them
+    /// about every namespace that the policy governs; False names what is missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,

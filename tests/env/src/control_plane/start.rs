@@ -2,16 +2,13 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
-use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::thread;
-use std::time::Instant;
 
-use super::{Component, ControlPlane, Options, client};
+use super::{Component, ControlPlane, Options};
+use crate::client::{self, Client, log_of};
 use crate::pki::Pki;
-use crate::wait::{INTERVAL, free_port, tail_of};
+use crate::wait::{free_port, succeeds};
 use crate::watchdog::Watchdog;
 use crate::{Binaries, Error};
 
@@ -20,6 +17,9 @@ const PORT_TAKEN: &str = "address already in use";
 
 /// How often another port is tried.
 const ATTEMPTS: usize = 5;
+
+/// Whose logs are shown when a test fails.
+const SHOWN: [&str; 2] = ["kube-apiserver", "kube-controller-manager"];
 
 /// The metadata of every request, which has the annotations that webhooks give.
 const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1
@@ -58,26 +58,17 @@ impl ControlPlane {
     fn try_start(binaries: &Binaries, options: &Options) -> Result<Self, Error> {
         let watchdog = Watchdog::start(&std::env::temp_dir())?;
         let dir = watchdog.dir().to_owned();
-        let pki = Pki::create(&dir.join("pki"))?;
+        let pki = Pki::create(&dir.join("pki"), &[])?;
         let port = free_port()?;
         let api_url = format!("https://127.0.0.1:{port}");
-        let kubeconfig = dir.join("kubeconfig");
-        pki.kubeconfig(&kubeconfig, &api_url, "admin", Some("system:masters"))?;
+        let client = Client::create(&dir, &api_url, binaries, options.controller_manager, &SHOWN)?;
+        pki.kubeconfig(client.kubeconfig(), &api_url, "admin", Some("system:masters"))?;
         pki.kubeconfig(
             &dir.join("controllers.kubeconfig"),
             &api_url,
             "system:kube-controller-manager",
             None,
         )?;
-        for folder in ["home", "tmp", "bin"] {
-            let path = dir.join(folder);
-            fs::create_dir(&path).map_err(Error::io("make", path))?;
-        }
-        for (name, program) in [("kubectl", binaries.kubectl()), ("helm", binaries.helm())] {
-            let link = dir.join("bin").join(name);
-            let program = fs::canonicalize(program).map_err(Error::io("find", program))?;
-            symlink(program, &link).map_err(Error::io("link", link))?;
-        }
 
         let mut starting = Starting {
             binaries,
@@ -92,16 +83,10 @@ impl ControlPlane {
             starting.controller_manager(&dir)?;
         }
         let Starting { watchdog, pki, .. } = starting;
-        let binaries = binaries.clone();
-        let has_controllers = options.controller_manager;
         let watchdog = Mutex::new(watchdog);
         Ok(Self {
-            binaries,
-            dir,
-            kubeconfig,
-            api_url,
+            client,
             pki,
-            has_controllers,
             watchdog,
         })
     }
@@ -212,11 +197,16 @@ impl Starting<'_> {
         program: &Path,
         flags: impl IntoIterator<Item = String>,
     ) -> Result<(), Error> {
-        self.watchdog
-            .spawn(component.name(), program, flags, &component.log(dir), |command| {
+        self.watchdog.spawn(
+            component.name(),
+            program,
+            flags,
+            &log_of(dir, component.name()),
+            |command| {
                 // A clean environment: a proxy or a debug variable of the user must not reach it.
                 client::isolate(command, dir).current_dir(dir);
-            })
+            },
+        )
     }
 
     fn wait_for(
@@ -224,31 +214,15 @@ impl Starting<'_> {
         component: Component,
         dir: &Path,
         what: &str,
-        mut ready: impl FnMut() -> bool,
+        ready: impl FnMut() -> bool,
     ) -> Result<(), Error> {
-        let begun = Instant::now();
         let timeout = self.options.start_timeout;
-        let failed = |why| {
-            let (component, tail) = (component.name().to_owned(), tail_of(&component.log(dir)));
-            Err(Error::Start { component, why, tail })
-        };
-        while !ready() {
-            if let Some(status) = self.watchdog.exited(component.name()) {
-                return failed(format!("it ended with {status}"));
-            }
-            if begun.elapsed() >= timeout {
-                return failed(format!("waited {} s for {what}", timeout.as_secs()));
-            }
-            thread::sleep(INTERVAL);
-        }
-        Ok(())
+        self.watchdog.wait_for(
+            component.name(),
+            &log_of(dir, component.name()),
+            what,
+            timeout,
+            ready,
+        )
     }
-}
-
-fn succeeds(command: &mut Command) -> bool {
-    let quiet = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    quiet.status().is_ok_and(|status| status.success())
 }

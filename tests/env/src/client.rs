@@ -1,40 +1,116 @@
 //! kubectl, helm and the few things that every cluster test does with them.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{Seek, Write};
-use std::path::Path;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Component, ControlPlane};
-use crate::wait::{stdout_of, wait_until};
-use crate::{Error, wait};
+use crate::wait::{stdout_of, tail_of, wait_until};
+use crate::{Binaries, Error, wait};
 
 /// Long enough for a controller on a busy machine, short enough for somebody who waits for a failed test.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// An administrator of one cluster: its kubeconfig, kubectl and helm, in the folder of that cluster.
+///
+/// [`ControlPlane`](crate::ControlPlane) and [`NodeCluster`](crate::NodeCluster) are used as one.
+#[derive(Debug, Clone)]
+pub struct Client {
+    dir: PathBuf,
+    kubeconfig: PathBuf,
+    api_url: String,
+    kubectl: PathBuf,
+    helm: PathBuf,
+    has_controllers: bool,
+    /// The programs whose logs are shown when a test fails.
+    shown: &'static [&'static str],
+}
+
+/// With the places of what only root runs: a node needs it, and nothing else minds.
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// Keeps the user's settings, caches and proxies away from a program.
-pub(super) fn isolate<'a>(command: &'a mut Command, dir: &Path) -> &'a mut Command {
+pub(crate) fn isolate<'a>(command: &'a mut Command, dir: &Path) -> &'a mut Command {
     command
         .env_clear()
-        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env("PATH", PATH)
         .env("HOME", dir.join("home"))
         .env("TMPDIR", dir.join("tmp"))
 }
 
 /// A client program, as administrator of the control plane in `dir`.
-pub(super) fn command(program: &Path, dir: &Path) -> Command {
+pub(crate) fn command(program: &Path, dir: &Path) -> Command {
     let mut command = Command::new(program);
     isolate(&mut command, dir).env("KUBECONFIG", dir.join("kubeconfig"));
     command
 }
 
-impl ControlPlane {
+/// Where the program of that name writes its output.
+pub(crate) fn log_of(dir: &Path, name: &str) -> PathBuf {
+    dir.join(name).with_extension("log")
+}
+
+impl Client {
+    /// Makes the folders that the programs need, and `bin` with links to kubectl and helm.
+    pub(crate) fn create(
+        dir: &Path,
+        api_url: &str,
+        binaries: &Binaries,
+        has_controllers: bool,
+        shown: &'static [&'static str],
+    ) -> Result<Self, Error> {
+        for folder in ["home", "tmp", "bin"] {
+            let path = dir.join(folder);
+            fs::create_dir(&path).map_err(Error::io("make", path))?;
+        }
+        for (name, program) in [("kubectl", binaries.kubectl()), ("helm", binaries.helm())] {
+            let link = dir.join("bin").join(name);
+            let program = fs::canonicalize(program).map_err(Error::io("find", program))?;
+            symlink(program, &link).map_err(Error::io("link", link))?;
+        }
+        Ok(Self {
+            dir: dir.to_owned(),
+            kubeconfig: dir.join("kubeconfig"),
+            api_url: api_url.to_owned(),
+            kubectl: binaries.kubectl().to_owned(),
+            helm: binaries.helm().to_owned(),
+            has_controllers,
+            shown,
+        })
+    }
+
+    /// The kubeconfig of an administrator (`system:masters`).
+    #[must_use]
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// The address of the API server.
+    #[must_use]
+    pub fn api_url(&self) -> &str {
+        &self.api_url
+    }
+
+    /// The folder of this cluster, removed with it; tests may put files there.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A folder with kubectl and helm, to be put first on a PATH.
+    #[must_use]
+    pub fn bin_dir(&self) -> PathBuf {
+        self.dir.join("bin")
+    }
+
     /// kubectl as administrator, with nothing of the user's settings or caches.
     pub fn kubectl<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
-        let mut command = command(self.binaries.kubectl(), &self.dir);
+        let mut command = command(&self.kubectl, &self.dir);
         command.args(arguments);
         command
     }
@@ -56,7 +132,7 @@ impl ControlPlane {
 
     /// helm as administrator, with nothing of the user's settings or caches.
     pub fn helm<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
-        let mut command = command(self.binaries.helm(), &self.dir);
+        let mut command = command(&self.helm, &self.dir);
         command.args(arguments);
         command
     }
@@ -70,7 +146,7 @@ impl ControlPlane {
         let mut command = self.kubectl(["apply", "--filename=-"]);
         self.with_input(&mut command, yaml)?
             .output()
-            .map_err(Error::io("run", self.binaries.kubectl()))
+            .map_err(Error::io("run", &self.kubectl))
     }
 
     /// Runs a command on this input.
@@ -100,7 +176,7 @@ impl ControlPlane {
         let mut command = self.kubectl(["get", "--output=json"]);
         let answer = stdout_of(command.args(arguments))?;
         serde_json::from_str(&answer)
-            .map_err(|error| Error::io("read the answer of", self.binaries.kubectl())(error.into()))
+            .map_err(|error| Error::io("read the answer of", &self.kubectl)(error.into()))
     }
 
     /// Makes a namespace and waits for its service account, without which no pod can be made in it.
@@ -118,26 +194,6 @@ impl ControlPlane {
             self.get(["serviceaccount", "default", "--namespace", name]).ok()
         })
         .map(drop)
-    }
-
-    /// Makes a Service by which the API server reaches `127.0.0.1`, at the port that `clientConfig.service`
-    /// gives; so a webhook of this process is registered as one in a cluster would be.
-    ///
-    /// The API server asks for `NAME.NAMESPACE.svc` and offers only HTTP/1.1, as in production. With
-    /// `clientConfig.url` and a loopback address it would offer HTTP/2 too. No root and no hosts file is needed.
-    ///
-    /// # Errors
-    ///
-    /// When the namespace does not exist or the Service does.
-    pub fn create_local_service(&self, namespace: &str, name: &str) -> Result<(), Error> {
-        let service = json!({
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"namespace": namespace, "name": name},
-            "spec": {"type": "ExternalName", "externalName": "localhost"},
-        });
-        let mut command = self.kubectl(["create", "--filename=-"]);
-        stdout_of(self.with_input(&mut command, &service.to_string())?).map(drop)
     }
 
     /// Looks again and again until `look` gives a value.
@@ -174,12 +230,14 @@ impl ControlPlane {
             "--all-namespaces",
             "--sort-by=.metadata.creationTimestamp",
         ]);
-        let logs = [Component::ApiServer, Component::ControllerManager]
-            .map(|component| format!("--- {}\n{}\n", component.name(), self.log_tail(component)));
+        let logs: String = self
+            .shown
+            .iter()
+            .map(|name| format!("--- {name}\n{}\n", tail_of(&log_of(&self.dir, name))))
+            .collect();
         format!(
-            "--- workloads\n{workloads}--- events\n{}\n{}",
-            wait::tail(&events),
-            logs.concat()
+            "--- workloads\n{workloads}--- events\n{}\n{logs}",
+            wait::tail(&events)
         )
     }
 }
