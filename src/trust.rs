@@ -238,3 +238,154 @@ fn host(client: &WebhookClientConfig) -> Option<String> {
     let host = url.host()?;
     Some(host.trim_start_matches('[').trim_end_matches(']').to_owned())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use jiff::Timestamp;
+    use k8s_openapi::ByteString;
+    use serde_json::{Value, json};
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::authority::ca::Authority;
+    use crate::metrics::Metrics;
+    use crate::registration;
+    use crate::server::Given;
+
+    const NAME: &str = "datagate.datagate-system.svc";
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn now() -> Timestamp {
+        "2026-06-01T00:00:00Z".parse().unwrap()
+    }
+
+    fn service() -> Value {
+        json!({"service": {"name": "datagate", "namespace": "datagate-system"}})
+    }
+
+    fn present(entries: &[(Value, &str)]) -> registration::Seen {
+        let entry = |(i, (client, bundle)): (usize, &(Value, &str))| {
+            let mut client = client.clone();
+            let text = ByteString(bundle.as_bytes().to_vec());
+            client["caBundle"] = serde_json::to_value(text).unwrap();
+            let name = format!("e{i}.datagate.dev");
+            let entry = json!({"name": name, "clientConfig": client, "sideEffects": "None", "admissionReviewVersions": []});
+            serde_json::from_value(entry).unwrap()
+        };
+        Seen::Present(Arc::new(Registration {
+            entries: entries.iter().enumerate().map(entry).collect(),
+            ..Registration::default()
+        }))
+    }
+
+    struct Rig {
+        authority: Authority,
+        tell: watch::Sender<registration::Seen>,
+        managed: Trust,
+        files: Trust,
+        metrics: Metrics,
+    }
+
+    /// A certificate is served that is valid for a day.
+    fn rig(at: Timestamp) -> Rig {
+        let authority = Authority::make(DAY * 365, now()).unwrap();
+        let certs = Certs::given(Arc::new(move || at), Arc::new(Metrics::new()));
+        let leaf = authority.sign(&[NAME.to_owned()], DAY, now()).unwrap();
+        let given = Given {
+            chain: vec![leaf.cert],
+            key: leaf.key,
+        };
+        certs.give(given).unwrap();
+        let (tell, hear) = registration::channel();
+        let (managed, files) = (Trust::new(hear.clone(), true), Trust::new(hear, false));
+        managed.serve(certs.clone());
+        files.serve(certs);
+        let mut metrics = Metrics::new();
+        metrics.registry_mut().register_collector(Box::new(files.clone()));
+        Rig {
+            authority,
+            tell,
+            managed,
+            files,
+            metrics,
+        }
+    }
+
+    impl Rig {
+        /// Whether each mode is ready, and the metric.
+        fn see(&self, seen: registration::Seen) -> (bool, bool, Option<i64>) {
+            self.tell.send_replace(seen);
+            let text = self.metrics.encode().unwrap();
+            let mut lines = text.lines();
+            let value = lines.find_map(|it| it.strip_prefix("datagate_certificate_trusted "));
+            let value = value.map(|it| it.parse().unwrap());
+            (self.managed.health().ok, self.files.health().ok, value)
+        }
+    }
+
+    #[test]
+    fn every_entry_must_trust_what_is_served_under_its_name() {
+        let rig = rig(now());
+        let ours = rig.authority.root.pem();
+        let other = Authority::make(DAY, now()).unwrap().root.pem();
+        let both = other.clone() + &ours;
+        let good = (service(), &*ours);
+        let url = |url: &str| json!({"url": url});
+        let trusted = (true, true, Some(1));
+        assert_eq!(rig.see(present(&[good.clone(), (service(), &both)])), trusted);
+        let called = format!("https://{NAME}:9443/validate");
+        assert_eq!(rig.see(present(&[(url(&called), &ours)])), trusted);
+
+        let refused = (false, false, Some(0));
+        for (client, bundle, why) in [
+            (service(), &*other, "UnknownIssuer"),
+            (service(), "nonsense", "UnknownIssuer"),
+            (url("https://127.0.0.1/validate"), &*ours, "not valid for name"),
+            (url("https://other.svc/validate"), &*ours, "not valid for name"),
+        ] {
+            assert_eq!(
+                rig.see(present(&[good.clone(), (client, bundle)])),
+                refused,
+                "{why}"
+            );
+            let text = rig.files.health().text;
+            assert!(
+                text.starts_with("by the caBundle of e1.datagate.dev the API server would refuse")
+                    && text.contains(why),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn where_there_is_nothing_to_compare_it_depends_on_who_writes_the_bundle() {
+        let rig = rig(now());
+        let ours = rig.authority.root.pem();
+        assert_eq!(rig.see(Seen::Unknown), (false, true, None));
+        assert_eq!(rig.see(Seen::Missing), (true, true, None));
+        assert_eq!(rig.see(present(&[])), (true, true, None));
+        assert_eq!(rig.see(present(&[(service(), "")])), (false, true, None));
+        let half = present(&[(service(), &ours), (service(), "")]);
+        assert_eq!(rig.see(half), (false, true, Some(1)));
+        let nowhere = present(&[(json!({"url": "/validate"}), &*ours)]);
+        assert_eq!(rig.see(nowhere), (true, true, None), "nobody can tell");
+    }
+
+    #[test]
+    fn a_certificate_that_expires_is_no_longer_trusted() {
+        let rig = rig(now().checked_add(DAY * 2).unwrap());
+        let ours = rig.authority.root.pem();
+        assert_eq!(rig.see(present(&[(service(), &ours)])), (false, false, Some(0)));
+        assert!(rig.files.health().text.contains("expired"));
+    }
+
+    #[test]
+    fn a_certificate_that_stands_in_the_bundle_itself_is_trusted() {
+        let rig = rig(now());
+        let served = rig.files.certs.get().unwrap().served().unwrap();
+        let leaf = served.cert.first().unwrap();
+        let pem = pem::encode(&pem::Pem::new("CERTIFICATE", leaf.to_vec()));
+        assert_eq!(rig.see(present(&[(service(), &pem)])), (true, true, Some(1)));
+    }
+}

@@ -1,16 +1,20 @@
 //! What is told of the authority that datagate manages for itself.
 
-use prometheus_client::encoding::EncodeLabelSet;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 /// The authority's metrics. Clones share them.
 #[derive(Clone, Debug)]
 pub struct AuthorityMetrics {
-    /// When the signing authority expires; without a value while there is none of our own.
-    not_after: Family<NoLabels, Gauge>,
+    until: Until,
     /// How often this replica made another authority the signer.
     pub rotations: Counter,
     /// How often this replica wrote the bundle.
@@ -21,29 +25,41 @@ pub struct AuthorityMetrics {
     pub failures: Counter,
 }
 
-/// Of a family with one value, or none.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct NoLabels {}
+/// When the signing authority expires, in seconds since 1970; 0, and not told: there is none of our own.
+#[derive(Clone, Debug, Default)]
+struct Until(Arc<AtomicI64>);
+
+impl Collector for Until {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let seconds = self.0.load(Ordering::Relaxed);
+        if seconds == 0 {
+            return Ok(());
+        }
+        let metric = encoder.encode_descriptor(
+            "ca_not_after_timestamp_seconds",
+            "When the CA that signs expires, in seconds since 1970; only with --ca-secret",
+            None,
+            MetricType::Gauge,
+        )?;
+        ConstGauge::new(seconds).encode(metric)
+    }
+}
 
 impl AuthorityMetrics {
-    /// Says when the signing authority expires.
+    /// Says when the signing authority expires, in seconds since 1970.
     pub fn signer_until(&self, seconds: i64) {
-        self.not_after.get_or_create(&NoLabels {}).set(seconds);
+        self.until.0.store(seconds, Ordering::Relaxed);
     }
 
     pub(super) fn new(registry: &mut Registry) -> Self {
         let this = Self {
-            not_after: Family::default(),
+            until: Until::default(),
             rotations: Counter::default(),
             bundle_writes: Counter::default(),
             bundle_undone: Counter::default(),
             failures: Counter::default(),
         };
-        registry.register(
-            "ca_not_after_timestamp_seconds",
-            "When the CA that signs expires, in seconds since 1970; only with --ca-secret",
-            this.not_after.clone(),
-        );
+        registry.register_collector(Box::new(this.until.clone()));
         registry.register(
             "ca_rotations",
             "Changes to another CA that this replica made",

@@ -15,6 +15,7 @@ mod rig;
 mod webhook;
 
 mod attacks;
+mod certs;
 mod chart;
 mod children;
 mod coverage;

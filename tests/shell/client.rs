@@ -37,7 +37,7 @@ pub struct Answer {
 
 /// The client's clock stands still, so that no test depends on the day.
 #[derive(Debug)]
-struct Still;
+pub struct Still;
 
 impl TimeProvider for Still {
     fn current_time(&self) -> Option<UnixTime> {

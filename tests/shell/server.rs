@@ -2,6 +2,7 @@
 
 mod admin;
 mod certs;
+mod clients;
 mod drain;
 mod limits;
 mod requests;

@@ -35,6 +35,22 @@ impl Server {
         let dir = cluster.dir().join(format!("server-{port}"));
         fs::create_dir(&dir).unwrap();
         write_cert(cluster, &dir);
+        let file = |flag: &str, name: &str| format!("--{flag}={}", dir.join(name).display());
+        let flags = [file("tls-cert", "tls.crt"), file("tls-key", "tls.key")];
+        let flags: Vec<String> = flags.iter().chain(more).cloned().collect();
+        Self::start_certified(cluster, kubeconfig, port, admin, &flags)
+    }
+
+    /// The same with these flags instead of those on a certificate from files.
+    pub fn start_certified(
+        cluster: &ControlPlane,
+        kubeconfig: &Path,
+        port: u16,
+        admin: u16,
+        flags: &[String],
+    ) -> Self {
+        let dir = cluster.dir().join(format!("server-{port}"));
+        fs::create_dir_all(&dir).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_datagate"));
         command
             .env_clear()
@@ -42,10 +58,8 @@ impl Server {
             .arg("serve")
             .arg(format!("--listen=127.0.0.1:{port}"))
             .arg(format!("--admin-listen=127.0.0.1:{admin}"))
-            .arg(format!("--tls-cert={}", dir.join("tls.crt").display()))
-            .arg(format!("--tls-key={}", dir.join("tls.key").display()))
-            .args(["--namespace=datagate-system", "--webhook-name=datagate"])
-            .args(more);
+            .args(flags)
+            .args(["--namespace=datagate-system", "--webhook-name=datagate"]);
         let child = spawn(&mut command, &dir);
         cluster.end_with(child.id()).unwrap();
         Self {
