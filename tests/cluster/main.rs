@@ -22,6 +22,7 @@ mod index;
 mod kinds;
 mod messages;
 mod never_in_the_way;
+mod observability;
 mod process;
 mod scan;
 mod schema;

@@ -21,6 +21,17 @@ pub struct Server {
 impl Server {
     /// Starts the server; it need not be ready.
     pub fn start(cluster: &ControlPlane, kubeconfig: &Path, port: u16, admin: u16) -> Self {
+        Self::start_with(cluster, kubeconfig, port, admin, &[])
+    }
+
+    /// The same with more flags.
+    pub fn start_with(
+        cluster: &ControlPlane,
+        kubeconfig: &Path,
+        port: u16,
+        admin: u16,
+        flags: &[String],
+    ) -> Self {
         let dir = cluster.dir().join(format!("server-{port}"));
         fs::create_dir(&dir).unwrap();
         write_cert(cluster, &dir);
@@ -33,7 +44,8 @@ impl Server {
             .arg(format!("--admin-listen=127.0.0.1:{admin}"))
             .arg(format!("--tls-cert={}", dir.join("tls.crt").display()))
             .arg(format!("--tls-key={}", dir.join("tls.key").display()))
-            .args(["--namespace=datagate-system", "--webhook-name=datagate"]);
+            .args(["--namespace=datagate-system", "--webhook-name=datagate"])
+            .args(flags);
         let child = spawn(&mut command, &dir);
         cluster.end_with(child.id()).unwrap();
         Self {
