@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use bytes::Bytes;
-use datagate_core::decision::{Decision, Outcome};
+use datagate_core::decision::{Decision, Ground, Outcome};
 use datagate_core::fetched::Fetched;
 use datagate_core::finding::Finding;
 use datagate_core::judge::{Verdict, judge};
@@ -19,7 +19,7 @@ use datagate_core::world::World;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::index::Worlds;
+use crate::index::{Lives, Worlds};
 use crate::live::Fetch;
 use crate::metrics::{DecisionLabels, FindingLabels, Metrics};
 use crate::server::{Admit, Failure, Reply, WallClock};
@@ -49,6 +49,7 @@ pub struct Admission<F> {
     metrics: Arc<Metrics>,
     log: DecisionLog,
     mode: Mode,
+    stale: Option<(Lives, Duration)>,
 }
 
 /// Whether refusals are told to the API server.
@@ -90,6 +91,16 @@ impl<F: Fetch> Admission<F> {
             metrics,
             log,
             mode,
+            stale: None,
+        }
+    }
+
+    /// Admits nothing that is governed any more once one of the watches has shown no life for longer.
+    #[must_use]
+    pub fn refuse_when_stale(self, lives: Lives, after: Duration) -> Self {
+        Self {
+            stale: Some((lives, after)),
+            ..self
         }
     }
 
@@ -108,9 +119,12 @@ impl<F: Fetch> Admission<F> {
             };
             let subject = Subject::of(&review);
             match judge(review, &world, &fetched, now) {
-                Verdict::Decided(decision) => {
+                Verdict::Decided(mut decision) => {
                     self.metrics.deciding.observe(begun.elapsed().as_secs_f64());
-                    return self.conclude(&subject, &decision, now);
+                    return match self.staleness(&decision) {
+                        Some(age) => self.refuse_stale(&subject, &mut decision, age, now),
+                        None => self.conclude(&subject, &decision, now),
+                    };
                 }
                 Verdict::Needs(needs) => {
                     let asked = Instant::now();
@@ -147,20 +161,57 @@ impl<F: Fetch> Admission<F> {
         }
     }
 
+    /// How old the policies are by which this would be admitted, if that is too old. What no policy governed passes, and
+    /// so does an update that changes nothing: it must be possible to finish and to clean up.
+    fn staleness(&self, decision: &Decision) -> Option<Duration> {
+        let (lives, most) = self.stale.as_ref()?;
+        let starts = matches!(decision.ground, Ground::Judged | Ground::Child);
+        let admits = matches!(decision.outcome, Outcome::Allowed | Outcome::AllowedWithWarnings);
+        lives.age().filter(|age| starts && admits && age > most)
+    }
+
+    fn refuse_stale(
+        &self,
+        subject: &Subject,
+        decision: &mut Decision,
+        age: Duration,
+        now: Timestamp,
+    ) -> Reply {
+        decision.outcome = Outcome::Denied;
+        self.metrics.stale_refusals.inc();
+        self.tell(subject, decision);
+        self.write(Record::new(subject, decision, self.mode, now).stale(age));
+        let why = render::stale(age);
+        let mut answer = render::refusal(&subject.uid, 503, "ServiceUnavailable", &why);
+        if self.mode == Mode::Observe {
+            observe(&mut answer);
+        }
+        reply::review(&answer, &subject.uid, &subject.kind, &decision.name)
+    }
+
     fn conclude(&self, subject: &Subject, decision: &Decision, now: Timestamp) -> Reply {
-        let kind = kind_label(subject);
-        self.count(kind, subject, decision);
-        trace::note(|span| span.decided(decided(kind, subject, decision)));
-        if decision.outcome != Outcome::NotGoverned
-            && !self.log.write(Record::new(subject, decision, self.mode, now))
-        {
-            self.metrics.log_lost.inc();
+        self.tell(subject, decision);
+        if decision.outcome != Outcome::NotGoverned {
+            self.write(Record::new(subject, decision, self.mode, now));
         }
         let mut answer = render::answer(decision, &subject.uid, subject.operation);
         if self.mode == Mode::Observe {
             observe(&mut answer);
         }
         reply::review(&answer, &subject.uid, &subject.kind, &decision.name)
+    }
+
+    fn write(&self, record: Record) {
+        if !self.log.write(record) {
+            self.metrics.log_lost.inc();
+        }
+    }
+
+    /// Counts the decision, and notes it on the request's span.
+    fn tell(&self, subject: &Subject, decision: &Decision) {
+        let kind = kind_label(subject);
+        self.count(kind, subject, decision);
+        trace::note(|span| span.decided(decided(kind, subject, decision)));
     }
 
     fn count(&self, kind: &'static str, subject: &Subject, decision: &Decision) {

@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use document::Bad;
 
 mod bounds;
+pub mod certificate;
 pub mod check;
 pub mod cluster;
 pub mod coverage;

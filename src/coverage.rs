@@ -7,7 +7,7 @@
 mod crd;
 mod discovery;
 pub mod look;
-mod rules;
+pub(crate) mod rules;
 mod schema;
 mod watch;
 

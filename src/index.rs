@@ -31,7 +31,7 @@ pub use self::feed::Config;
 pub use self::gate::RECHECK;
 pub use self::life::{Life, Lives};
 pub(crate) use self::state::namespace;
-pub use self::state::{Catalogued, Change, Counts, State, Version, Versions};
+pub use self::state::{Catalogued, Change, Counts, Folded, Sighting, Sightings, State, Version, Versions};
 pub use self::stored::{Stored, Unreadable, read_policy, read_record};
 
 /// The snapshot that decisions are made against; none before the first lists were read.
@@ -51,6 +51,8 @@ pub struct Snapshot {
     pub world: Arc<World>,
     /// The newest versions of the objects that cannot be read, by kind and name.
     pub unreadable: Arc<Versions>,
+    /// Where the policies' newest versions stand in the order of all changes.
+    pub sightings: Arc<Sightings>,
 }
 
 /// The index: made at the start, so that metrics and readiness know it, and then run.
@@ -60,6 +62,7 @@ pub struct Index {
     lives: Lives,
     worlds: Worlds,
     snapshots: watch::Sender<Option<Snapshot>>,
+    folded: watch::Sender<Option<Folded>>,
     metrics: IndexMetrics,
 }
 
@@ -88,6 +91,7 @@ impl Index {
             lives,
             worlds,
             snapshots: watch::Sender::new(None),
+            folded: watch::Sender::new(None),
             metrics: metrics.index.clone(),
         }
     }
@@ -110,13 +114,30 @@ impl Index {
         self.snapshots.subscribe()
     }
 
+    /// To be told how far the published snapshot reaches; none before the first.
+    #[must_use]
+    pub fn folded(&self) -> watch::Receiver<Option<Folded>> {
+        self.folded.subscribe()
+    }
+
     fn publish(&mut self) {
-        let Some(snapshot) = self.state.publish() else {
+        if let Some(snapshot) = self.state.publish() {
+            self.worlds.store(Some(snapshot.world.clone()));
+            self.metrics.snapshots.inc();
+            self.snapshots.send_replace(Some(snapshot));
+        }
+        if self.snapshots.borrow().is_none() {
             return;
-        };
-        self.worlds.store(Some(snapshot.world.clone()));
-        self.metrics.snapshots.inc();
-        self.snapshots.send_replace(Some(snapshot));
+        }
+        // Also without a new snapshot: a change of no consequence is folded in too.
+        let folded = Some(self.state.folded());
+        self.folded.send_if_modified(|before| {
+            let moved = *before != folded;
+            if moved {
+                *before = folded;
+            }
+            moved
+        });
     }
 
     fn count(&self) {

@@ -3,8 +3,10 @@
 //! Every label has a bounded set of values that is known at compile time, but for the kinds of the cluster that are not
 //! judged, whose number is bounded: nothing a client sends becomes a label. What the request path touches is held as a ready handle, so that counting is one atomic addition.
 
+mod authority;
 mod cluster;
 mod coverage;
+mod platform;
 mod process;
 mod trace;
 
@@ -19,8 +21,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+pub use self::authority::AuthorityMetrics;
 pub use self::cluster::{FetchOutcome, IndexMetrics, LiveMetrics, StatusMetrics};
 pub use self::coverage::{CoverageMetrics, KindLabels};
+pub use self::platform::PlatformMetrics;
 pub use self::trace::{SpanOutcome, TraceMetrics};
 
 /// The media type of what [`Metrics::encode`] writes.
@@ -58,6 +62,8 @@ pub struct Metrics {
     pub coverage: CoverageMetrics,
     /// Spans.
     pub trace: TraceMetrics,
+    /// The authority that we manage for ourselves.
+    pub authority: AuthorityMetrics,
     /// Decisions made, by what was submitted and how it was decided.
     pub decisions: Family<DecisionLabels, Counter>,
     /// Findings told, by reason and by what the policy does about them.
@@ -66,6 +72,8 @@ pub struct Metrics {
     pub deciding: Histogram,
     /// Lines of the decision log that nobody could be given.
     pub log_lost: Counter,
+    /// Requests refused because policies may have changed unseen.
+    pub stale_refusals: Counter,
 }
 
 /// What the two ports measure.
@@ -128,6 +136,10 @@ pub enum HandshakeFailure {
     Closed,
     /// What arrived was not TLS.
     Malformed,
+    /// The client showed no certificate, though it must.
+    ClientCertificateMissing,
+    /// The client's certificate is not one of those that may ask.
+    ClientCertificateRejected,
 }
 
 /// Labels of `datagate_decisions_total`.
@@ -185,12 +197,19 @@ impl Metrics {
             "Lines of the decision log that could not be written",
             log_lost.clone(),
         );
+        let stale_refusals = Counter::default();
+        registry.register(
+            "stale_refusals",
+            "Requests refused because the API server was not heard for too long",
+            stale_refusals.clone(),
+        );
         let server = ServerMetrics::new(&mut registry);
         let index = IndexMetrics::new(&mut registry);
         let live = LiveMetrics::new(&mut registry);
         let status = StatusMetrics::new(&mut registry);
         let coverage = CoverageMetrics::new(&mut registry);
         let trace = TraceMetrics::new(&mut registry);
+        let authority = AuthorityMetrics::new(&mut registry);
         Self {
             registry,
             common,
@@ -200,10 +219,12 @@ impl Metrics {
             status,
             coverage,
             trace,
-            decisions,
-            findings,
             deciding,
             log_lost,
+            authority,
+            decisions,
+            findings,
+            stale_refusals,
         }
     }
 
@@ -367,12 +388,14 @@ impl Outcome {
 
 impl HandshakeFailure {
     /// Every failure, in the order of its discriminant.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Timeout,
         Self::CertificateRejected,
         Self::Incompatible,
         Self::Closed,
         Self::Malformed,
+        Self::ClientCertificateMissing,
+        Self::ClientCertificateRejected,
     ];
 
     /// The label's value.
@@ -384,6 +407,8 @@ impl HandshakeFailure {
             Self::Incompatible => "incompatible",
             Self::Closed => "closed",
             Self::Malformed => "malformed",
+            Self::ClientCertificateMissing => "client_certificate_missing",
+            Self::ClientCertificateRejected => "client_certificate_rejected",
         }
     }
 }

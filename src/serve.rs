@@ -2,31 +2,41 @@
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::admission::{Admission, DecisionLog, KeyError, Mode, Pseudonyms};
+use crate::authority;
+use crate::cli::certificate::Source;
 use crate::cli::serve::{LogFormat, ServeOptions};
 use crate::coverage;
 use crate::debug::Debug;
 use crate::index::{self, Index};
 use crate::live::{self, KubeFetch};
 use crate::metrics::Metrics;
-use crate::server::{self, CertFiles, Certs, Insight, Listeners, Readiness, WallClock};
+use crate::object;
+use crate::registration;
+use crate::server::{self, Certs, Insight, Listeners, Readiness, WallClock};
 use crate::status;
 use crate::stop::{Stop, stop};
 use crate::trace::{RootsError, Tracer};
+use crate::trust::Trust;
 
 /// Where the Lease lives if nothing says where datagate itself does.
 const DEFAULT_NAMESPACE: &str = "datagate-system";
+
+/// After so long a part that failed is started again.
+const ANEW: Duration = Duration::from_secs(5);
 
 /// Why the server did not run, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +112,14 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
         .registry_mut()
         .register_collector(Box::new(readiness.clone()));
     let index = Index::new(options.settings.clone(), &mut metrics, &readiness);
+    let (registered, registrations) = registration::channel();
+    let own_ca = matches!(options.certificate, Source::Own(_));
+    let trust = Trust::new(registrations.clone(), own_ca);
+    metrics.registry_mut().register_collector(Box::new(trust.clone()));
+    readiness.add("trust", {
+        let trust = trust.clone();
+        move || trust.health()
+    });
     let metrics = Arc::new(metrics);
     let traces = telemetry
         .traces
@@ -116,24 +134,42 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
     } else {
         Mode::Enforce
     };
-    let admission = Admission::new(index.worlds(), fetch, clock.clone(), metrics.clone(), log, mode);
-    let files = CertFiles {
-        cert: options.tls_cert,
-        key: options.tls_key,
+    let mut admission = Admission::new(index.worlds(), fetch, clock.clone(), metrics.clone(), log, mode);
+    if let Some(after) = options.refuse_when_stale_for {
+        admission = admission.refuse_when_stale(index.lives(), after);
+    }
+    let namespace = options.namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+    let (certs, own_ca) = match options.certificate {
+        Source::Files(files) => (Certs::new(files, clock.clone(), metrics.clone()), None),
+        Source::Own(own) => {
+            let config = authority::Config {
+                namespace: namespace.clone(),
+                secret: own.secret,
+                names: own.names,
+                owner: own.owner,
+                webhook: options.webhook_name.clone(),
+                times: own.times,
+            };
+            (Certs::given(clock.clone(), metrics.clone()), Some(config))
+        }
     };
-    let certs = Certs::new(files, clock.clone(), metrics.clone());
+    trust.serve(certs.clone());
     let listeners = Listeners::bind(options.listen, options.admin_listen).await?;
     let listen = listeners.webhook.local_addr().map_err(Error::Start)?;
     let admin = listeners.admin.local_addr().map_err(Error::Start)?;
-    let mut status = status::Config::new(options.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE));
+    let mut status = status::Config::new(namespace);
     let coverage = coverage::Config::new(&options.webhook_name);
+    let webhook_name = options.webhook_name.clone();
     status.webhook = Some(options.webhook_name);
     status.observe = options.observe;
+    status.replica_uid = options.replica_uid;
+    if let Some(replica) = options.replica {
+        status.replica = replica;
+    }
     status.excluded_namespaces.extend(options.excluded_namespaces);
 
     let (first, second) = signals().map_err(Error::Start)?;
     let (stopper, told) = stop();
-    let snapshots = index.snapshots();
     let debug = Debug {
         worlds: index.worlds(),
         lives: index.lives(),
@@ -143,7 +179,40 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
         clock: clock.clone(),
     };
     let exporting = exporter.map(|exporter| tokio::spawn(exporter.run(told.clone())));
-    // No part of the server: whatever becomes of it, decisions go on.
+    let inputs = status::Inputs {
+        snapshots: index.snapshots(),
+        folded: index.folded(),
+        readiness: readiness.clone(),
+        registrations: registrations.clone(),
+    };
+    // No parts of the server: whatever becomes of them, decisions go on.
+    let watching = tokio::spawn(always("registration", {
+        let (name, client, told) = (webhook_name, client.clone(), told.clone());
+        move || {
+            let config = object::Config::default();
+            registration::run(
+                config,
+                name.clone(),
+                client.clone(),
+                registered.clone(),
+                told.clone(),
+            )
+        }
+    }));
+    let certifying = own_ca.map(|config| {
+        let (client, certs, told) = (client.clone(), certs.clone(), told.clone());
+        let metrics = metrics.authority.clone();
+        tokio::spawn(always("authority", move || {
+            authority::run(
+                config.clone(),
+                client.clone(),
+                certs.clone(),
+                registrations.clone(),
+                metrics.clone(),
+                told.clone(),
+            )
+        }))
+    });
     let covering = tokio::spawn(coverage::run(
         coverage,
         client.clone(),
@@ -161,7 +230,7 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
         status::run(
             status,
             client,
-            snapshots,
+            inputs,
             clock,
             metrics.status.clone(),
             told.clone(),
@@ -169,6 +238,7 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
     ));
     let config = server::Config {
         drain_delay: options.drain_delay,
+        clients: options.clients,
         ..server::Config::default()
     };
     let insight = Insight {
@@ -188,6 +258,10 @@ async fn serve(options: ServeOptions) -> Result<(), Error> {
     stopper.stop();
     while parts.join_next().await.is_some() {}
     covering.abort();
+    watching.abort();
+    if let Some(certifying) = certifying {
+        certifying.abort();
+    }
     if let Some(exporting) = exporting {
         // It ends soon, and what it makes of the last traces changes nothing.
         let _ = exporting.await;
@@ -211,6 +285,21 @@ pub(crate) async fn client() -> Result<(Client, String), Error> {
 async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {
     part.await;
     name
+}
+
+/// Runs something that decisions do not depend on until it ends by itself; a bug in it is told and it begins anew.
+async fn always<F>(name: &'static str, run: impl Fn() -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    while let Err(error) = tokio::spawn(run()).await {
+        tracing::error!(
+            name,
+            %error,
+            "a part of the server failed and is started again. This is a bug: please report it"
+        );
+        sleep(ANEW).await;
+    }
 }
 
 /// The part that ended although nobody told it to.

@@ -34,10 +34,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-pub use self::certs::{CertError, CertFiles, Certs, Reload, WallClock};
+pub use self::certs::{CertError, CertFiles, Certs, ClientFiles, Given, Reload, WallClock};
 pub use self::readiness::{Health, Readiness, Report};
 
-use self::accept::{Port, Served, Tls};
+use self::accept::{Port, Served, Spare, Tls};
+use self::certs::Clients;
 use self::guard::Times;
 use self::link::{Links, Order};
 use self::stage::Stage;
@@ -103,8 +104,13 @@ pub struct Config {
     /// Bytes that all bodies being handled may hold together. Default 256 MiB. Beyond it requests are answered
     /// 503 with `Retry-After: 1`, which the API server heeds within its timeout.
     pub in_flight_bytes: usize,
-    /// Connections on the webhook's port. Default 1024. Beyond it new ones wait, and idle ones are closed.
+    /// Connections on the webhook's port. Default 1024. Beyond it idle ones are closed, and a new one for which none
+    /// could be closed is answered 503 with `Retry-After: 1`.
     pub max_connections: u32,
+    /// Connections that may be open besides for being told so. Default 128. Beyond these, new ones wait unanswered.
+    pub spare_connections: u32,
+    /// How long a connection beyond the budget waits for a place. Default 250 ms.
+    pub connection_wait: Duration,
     /// How long a connection must have been idle to be closed for want of a free one. Default 10 s.
     pub shed_idle: Duration,
     /// For a TLS handshake. Default 5 s.
@@ -132,8 +138,10 @@ pub struct Config {
     /// How long requests that are being answered are then waited for. Default 10 s. The pod's grace period must be
     /// longer than the three together.
     pub drain_timeout: Duration,
-    /// How often the certificate's files are looked at. Default 1 s.
+    /// How often the certificate's files, and the clients', are looked at. Default 1 s.
     pub cert_poll: Duration,
+    /// Who may ask at the webhook's port. Default: everybody.
+    pub clients: Option<ClientFiles>,
 }
 
 /// The sockets to serve on.
@@ -197,8 +205,17 @@ pub async fn serve<A: Admit>(
         tracer,
     } = insight;
     let stage = Arc::new(Stage::default());
-    let acceptor = TlsAcceptor::from(tls::config(certs.clone())?);
+    let clients = config
+        .clients
+        .clone()
+        .map(|files| Clients::new(files, certs.provider(), metrics.clone()));
+    let acceptor = TlsAcceptor::from(tls::config(certs.clone(), clients.clone())?);
     certs.refresh().await;
+    if let Some(clients) = &clients {
+        clients.refresh().await;
+        let clients = clients.clone();
+        readiness.add("clients", move || clients.health());
+    }
     readiness.add("certificate", {
         let certs = certs.clone();
         move || certs.health()
@@ -211,6 +228,8 @@ pub async fn serve<A: Admit>(
     let times = config.times();
     let links = Links::new(config.max_connections, metrics.server.connections.clone());
     let _ends = EndAll(links.clone());
+    let spare_links = Links::new(config.spare_connections, Gauge::default());
+    let _spare_ends = EndAll(spare_links.clone());
     let webhook = Port {
         listener: listeners.webhook,
         links: links.clone(),
@@ -226,6 +245,15 @@ pub async fn serve<A: Admit>(
             stage: stage.clone(),
             times,
         },
+        spare: Some(Spare {
+            links: spare_links.clone(),
+            patience: config.connection_wait,
+            served: Served {
+                router: webhook::busy(metrics.clone()),
+                stage: stage.clone(),
+                times,
+            },
+        }),
     };
     let admin_links = Links::new(ADMIN_CONNECTIONS, Gauge::default());
     let _admin_ends = EndAll(admin_links.clone());
@@ -241,6 +269,7 @@ pub async fn serve<A: Admit>(
             stage: Arc::default(),
             times,
         },
+        spare: None,
     };
 
     let mut aside = JoinSet::new();
@@ -249,6 +278,10 @@ pub async fn serve<A: Admit>(
         let watch = certs.watch(config.cert_poll);
         async move { match watch.await {} }
     });
+    if let Some(clients) = clients {
+        let watch = clients.watch(config.cert_poll);
+        aside.spawn(async move { match watch.await {} });
+    }
     let stopping = async {
         shutdown.await;
         tracing::info!(delay = ?config.drain_delay, "stopping: no longer ready, still serving");
@@ -263,9 +296,11 @@ pub async fn serve<A: Admit>(
     }
     // The listener is closed by now.
     links.order(Order::Finish);
-    if timeout(config.drain_timeout, links.ended()).await.is_err() {
+    spare_links.order(Order::Finish);
+    let ended = async { futures::join!(links.ended(), spare_links.ended()) };
+    if timeout(config.drain_timeout, ended).await.is_err() {
         tracing::warn!(
-            connections = links.count(),
+            connections = links.count().saturating_add(spare_links.count()),
             "requests are cut off, as they did not end in time"
         );
     }
@@ -289,6 +324,8 @@ impl Default for Config {
             max_body: 32 * 1024 * 1024,
             in_flight_bytes: 256 * 1024 * 1024,
             max_connections: 1024,
+            spare_connections: 128,
+            connection_wait: Duration::from_millis(250),
             shed_idle: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(5),
             head_timeout: Duration::from_secs(10),
@@ -301,6 +338,7 @@ impl Default for Config {
             drain_refuse: Duration::from_secs(1),
             drain_timeout: Duration::from_secs(10),
             cert_poll: Duration::from_secs(1),
+            clients: None,
         }
     }
 }

@@ -5,9 +5,12 @@
 //! only if it differs from what the object has.
 
 mod compute;
+mod drift;
 mod facts;
 mod known;
 mod lease;
+mod replicas;
+mod report;
 mod writer;
 
 use std::time::Duration;
@@ -15,14 +18,17 @@ use std::time::Duration;
 use kube::Client;
 use tokio::sync::watch;
 
-use crate::index::Snapshots;
+use crate::index::{Folded, Snapshots};
 use crate::metrics::StatusMetrics;
-use crate::server::WallClock;
+use crate::registration::Registrations;
+use crate::server::{Readiness, WallClock};
 use crate::stop::Stop;
 
 pub use self::compute::{Coverage, Survey, policy_status, record_status};
 pub use self::facts::{Facts, Webhook};
 pub use self::lease::{Election, Step};
+pub use self::replicas::{Replicas, Standing};
+pub use self::report::{LABEL, Report, Unreadable, name as report_name};
 
 /// Where and how status is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +39,10 @@ pub struct Config {
     pub lease: String,
     /// Who this replica is. Default: host name and a random number.
     pub identity: String,
+    /// As what it reports: the name of its pod. Default: the identity.
+    pub replica: String,
+    /// The uid of its pod, with which its report goes; none: it stays.
+    pub replica_uid: Option<String>,
     /// The ValidatingWebhookConfiguration that must exist for a policy to be ready; none: not looked for.
     pub webhook: Option<String>,
     /// Whether the server only observes.
@@ -45,7 +55,7 @@ pub struct Config {
     pub renew: Duration,
     /// How long changes are collected. Default 100 ms.
     pub debounce: Duration,
-    /// How often the webhook configuration is looked at. Default 10 s.
+    /// How often the clock is looked at, at least. Default 10 s.
     pub look: Duration,
     /// How often everything that was written is read again, in case somebody changed it. Default 10 min.
     pub resync: Duration,
@@ -56,11 +66,14 @@ impl Config {
     #[must_use]
     pub fn new(namespace: impl Into<String>) -> Self {
         let namespace = namespace.into();
+        let identity = lease::identity();
         Self {
             excluded_namespaces: vec!["kube-system".to_owned(), namespace.clone()],
             namespace,
             lease: "datagate".to_owned(),
-            identity: lease::identity(),
+            replica: identity.clone(),
+            replica_uid: None,
+            identity,
             webhook: None,
             observe: false,
             lease_duration: Duration::from_secs(15),
@@ -72,11 +85,25 @@ impl Config {
     }
 }
 
-/// Writes status whenever this replica is elected, until it is told to stop. Whatever fails is tried again.
+/// What statuses and reports are made from.
+#[derive(Clone)]
+pub struct Inputs {
+    /// The snapshots.
+    pub snapshots: Snapshots,
+    /// How far they reach.
+    pub folded: watch::Receiver<Option<Folded>>,
+    /// Whether this replica may be sent requests.
+    pub readiness: Readiness,
+    /// The webhook configuration.
+    pub registrations: Registrations,
+}
+
+/// Reports what this replica decides by, and writes status whenever it is elected, until it is told to stop. Whatever
+/// fails is tried again.
 pub async fn run(
     config: Config,
     client: Client,
-    snapshots: Snapshots,
+    inputs: Inputs,
     clock: WallClock,
     metrics: StatusMetrics,
     stop: Stop,
@@ -91,6 +118,28 @@ pub async fn run(
         metrics.clone(),
         stop.clone(),
     );
-    let writing = writer::run(&config, client, snapshots, clock, leading, metrics, stop);
-    futures::join!(election, writing);
+    let reporting = report::run(&config, client.clone(), &inputs, clock.clone(), stop.clone());
+    let watching = watch_drift(&config, inputs.registrations.clone(), &metrics, stop.clone());
+    let writing = writer::run(&config, client, &inputs, clock, leading, metrics.clone(), stop);
+    futures::join!(election, reporting, watching, writing);
+}
+
+/// Keeps the metric of drift, which each replica tells.
+async fn watch_drift(
+    config: &Config,
+    mut registrations: Registrations,
+    metrics: &StatusMetrics,
+    mut stop: Stop,
+) {
+    loop {
+        let webhook = Webhook::of(config, &registrations.borrow_and_update());
+        metrics.platform.drifted(webhook.drifted());
+        tokio::select! {
+            () = stop.told() => return,
+            changed = registrations.changed() => if changed.is_err() {
+                stop.told().await;
+                return;
+            },
+        }
+    }
 }

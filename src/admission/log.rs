@@ -7,6 +7,7 @@ use std::io::{BufWriter, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
+use std::time::Duration;
 
 use datagate_core::decision::{Decision, Ground};
 use jiff::Timestamp;
@@ -35,6 +36,8 @@ pub struct Record {
     decision: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     mode: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale_seconds: Option<u64>,
     ground: &'static str,
     operation: &'static str,
     dry_run: bool,
@@ -159,6 +162,14 @@ fn drain(queue: &Receiver<Vec<u8>>, out: impl Write) {
 }
 
 impl Record {
+    /// Refused only because the policies were seen so long ago.
+    pub(super) fn stale(self, age: Duration) -> Self {
+        Self {
+            stale_seconds: Some(age.as_secs()),
+            ..self
+        }
+    }
+
     pub(super) fn new(subject: &Subject, decision: &Decision, mode: Mode, time: Timestamp) -> Self {
         let kind = &subject.kind;
         let api_version = if kind.group.is_empty() {
@@ -172,6 +183,7 @@ impl Record {
             uid: subject.uid.clone(),
             decision: decision.outcome.as_str(),
             mode: (mode == Mode::Observe).then_some("Observe"),
+            stale_seconds: None,
             ground: ground(decision.ground),
             operation: subject.operation.as_str(),
             dry_run: subject.dry_run,

@@ -147,6 +147,13 @@ impl Lives {
         }
     }
 
+    /// How long ago the one that has been silent for longest was last seen to live; none if one never was.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        let ages: Option<Vec<Duration>> = self.all().into_iter().map(|life| life.age()).collect();
+        ages?.into_iter().max()
+    }
+
     /// All of them.
     #[must_use]
     pub fn all(&self) -> [&Arc<Life>; 3] {

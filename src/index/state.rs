@@ -50,6 +50,31 @@ pub struct Version {
 /// Versions by kind and name.
 pub type Versions = BTreeMap<(Catalogued, Box<str>), Version>;
 
+/// Where the newest version of each policy stands in the order of all changes, by name.
+pub type Sightings = BTreeMap<Box<str>, Sighting>;
+
+/// A version of a policy, and a moment at which the API server had it: whoever has folded in all changes up to then
+/// knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// The version.
+    pub version: Version,
+    /// The lowest `metadata.resourceVersion` with which it was seen.
+    pub at: u128,
+}
+
+/// How far the changes of policies have been folded into the published snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Folded {
+    /// All changes up to this `resourceVersion` are in it.
+    pub at: u128,
+    /// The newest change of what a policy says, as far as it is seen. One that is above `at` is part of a list that is
+    /// still being read.
+    pub changed: u128,
+    /// The newest versions of the objects that cannot be read.
+    pub unreadable: Arc<Versions>,
+}
+
 /// How much is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
@@ -71,6 +96,10 @@ pub struct State {
     /// Namespaces have no generation, so what matters of them is kept and compared.
     namespaces: Shelf<Namespace>,
     unreadable: Arc<Versions>,
+    sightings: Arc<Sightings>,
+    folded: u128,
+    /// During a list: the highest version it has brought.
+    listed: u128,
     gates: [(Catalogued, Gate); 2],
     changed: bool,
 }
@@ -95,6 +124,9 @@ impl State {
             records: Shelf::default(),
             namespaces: Shelf::default(),
             unreadable: Arc::default(),
+            sightings: Arc::default(),
+            folded: 0,
+            listed: 0,
             gates: [Catalogued::Policy, Catalogued::Record].map(|kind| (kind, Gate::default())),
             changed: false,
         }
@@ -103,7 +135,10 @@ impl State {
     /// Folds in a change.
     pub fn apply(&mut self, change: Change) {
         match change {
-            Change::Policy(event) => self.apply_catalogued(Catalogued::Policy, event, Self::put_policy),
+            Change::Policy(event) => {
+                self.sight(&event);
+                self.apply_catalogued(Catalogued::Policy, event, Self::put_policy);
+            }
             Change::Record(event) => self.apply_catalogued(Catalogued::Record, event, Self::put_record),
             Change::Namespace(event) => self.apply_namespace(event),
         }
@@ -118,7 +153,19 @@ impl State {
         Some(Snapshot {
             world: Arc::new(self.catalogue.publish()),
             unreadable: self.unreadable.clone(),
+            sightings: self.sightings.clone(),
         })
+    }
+
+    /// How far it has come with the policies. Right only of a state that has just been published.
+    #[must_use]
+    pub fn folded(&self) -> Folded {
+        let changes = self.sightings.values().map(|it| it.at);
+        Folded {
+            at: self.folded,
+            changed: changes.max().unwrap_or_default(),
+            unreadable: self.unreadable.clone(),
+        }
     }
 
     /// The CRDs that must be looked at, and in how long.
@@ -146,6 +193,31 @@ impl State {
             records_unreadable: unreadable(Catalogued::Record),
             namespaces: self.namespaces.seen.len(),
             held: self.gates.iter().map(|(_, gate)| gate.len()).sum(),
+        }
+    }
+
+    /// Notes where a change of a policy stands in the order of all. A list comes in the order of names, so it counts
+    /// only once it is complete, and then with what it brought: after a restore of the API server's store its versions
+    /// may be lower than they were.
+    fn sight(&mut self, event: &Event<Stored<DatasetPolicy>>) {
+        let at = |object: &Stored<DatasetPolicy>| object.metadata.resource_version.as_deref()?.parse().ok();
+        match event {
+            Event::Init => self.listed = 0,
+            Event::InitApply(object) => self.listed = self.listed.max(at(object).unwrap_or_default()),
+            Event::InitDone => self.folded = self.listed,
+            Event::Apply(object) | Event::Delete(object) => {
+                self.folded = self.folded.max(at(object).unwrap_or_default());
+            }
+        }
+        let (Event::InitApply(object) | Event::Apply(object)) = event else {
+            return;
+        };
+        let (name, version) = identify(&object.metadata);
+        // What has no place in the order is reached by nobody.
+        let at = at(object).unwrap_or(u128::MAX);
+        let known = self.sightings.get(&name);
+        if known.is_none_or(|known| known.version != version || known.at > at) {
+            Arc::make_mut(&mut self.sightings).insert(name, Sighting { version, at });
         }
     }
 
@@ -255,7 +327,10 @@ impl State {
         self.changed = true;
         self.readable(kind, name);
         match kind {
-            Catalogued::Policy => self.catalogue.remove_policy(name),
+            Catalogued::Policy => {
+                self.catalogue.remove_policy(name);
+                Arc::make_mut(&mut self.sightings).remove(name);
+            }
             Catalogued::Record => self.catalogue.remove_record(name),
         }
     }

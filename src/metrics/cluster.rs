@@ -6,6 +6,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::platform::PlatformMetrics;
+
 /// What the index knows. Clones share the counters.
 #[derive(Clone, Debug)]
 pub struct IndexMetrics {
@@ -58,6 +60,8 @@ pub struct StatusMetrics {
     pub writes: Counter,
     /// Statuses that could not be written, and are tried again.
     pub write_failures: Counter,
+    /// What replicas and policies are like.
+    pub platform: PlatformMetrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -183,6 +187,7 @@ impl StatusMetrics {
             leader: Gauge::default(),
             writes: Counter::default(),
             write_failures: Counter::default(),
+            platform: PlatformMetrics::new(registry),
         };
         registry.register(
             "status_leader",

@@ -31,6 +31,9 @@ use crate::metrics::{HandshakeFailure, Metrics};
 /// A pause after the system could not give us a connection, most likely for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How often a connection beyond the budget looks for idle ones.
+const SHED_SOON: Duration = Duration::from_millis(50);
+
 /// How often idle connections are looked for while none is free.
 const SHED_EVERY: Duration = Duration::from_secs(1);
 
@@ -49,6 +52,23 @@ pub(super) struct Port {
     pub shed_idle: Duration,
     pub shed: Counter,
     pub served: Served,
+    /// None: beyond the budget new connections wait in the system's queue.
+    pub spare: Option<Spare>,
+}
+
+/// Places beyond the budget: for connections that are told to come again.
+#[derive(Clone)]
+pub(super) struct Spare {
+    pub links: Arc<Links>,
+    /// How long one of them waits for a proper place.
+    pub patience: Duration,
+    pub served: Served,
+}
+
+/// A place for the next connection.
+enum Slot {
+    Proper(OwnedSemaphorePermit),
+    Spare(OwnedSemaphorePermit, Spare),
 }
 
 /// What is done for TLS.
@@ -73,16 +93,34 @@ struct Answering(Arc<Link>);
 impl Port {
     /// Accepts connections until dropped.
     pub(super) async fn accept(self) -> Infallible {
+        let port = Arc::new(self);
         loop {
-            let Some(slot) = self.slot().await else {
+            let Some(slot) = port.slot().await else {
                 // Nobody closes the semaphore.
                 std::future::pending::<()>().await;
                 continue;
             };
-            match self.listener.accept().await {
+            match port.listener.accept().await {
                 Ok((stream, _peer)) => {
-                    let place = self.links.open(slot);
-                    tokio::spawn(connection(stream, place, self.tls.clone(), self.served.clone()));
+                    // While it was waited for, a proper place may have come free.
+                    let slot = match slot {
+                        Slot::Spare(place, spare) => port
+                            .links
+                            .slot_now()
+                            .map_or(Slot::Spare(place, spare), Slot::Proper),
+                        proper @ Slot::Proper(_) => proper,
+                    };
+                    match slot {
+                        Slot::Proper(slot) => {
+                            let place = port.links.open(slot);
+                            let (tls, served) = (port.tls.clone(), port.served.clone());
+                            tokio::spawn(connection(stream, place, tls, served));
+                        }
+                        Slot::Spare(slot, spare) => {
+                            let place = spare.links.open(slot);
+                            tokio::spawn(beyond(port.clone(), stream, place, spare));
+                        }
+                    }
                 }
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => {
@@ -93,18 +131,53 @@ impl Port {
         }
     }
 
-    /// Waits for a place. Meanwhile new connections wait in the system's queue: they are worth more than those
-    /// that have been idle for long.
-    async fn slot(&self) -> Option<OwnedSemaphorePermit> {
+    /// A place, or one from which to say that there is none. Without either, new connections wait in the system's queue.
+    async fn slot(&self) -> Option<Slot> {
+        let Some(spare) = &self.spare else {
+            return self.proper(SHED_EVERY).await.map(Slot::Proper);
+        };
+        loop {
+            if let Some(slot) = self.links.slot_now() {
+                return Some(Slot::Proper(slot));
+            }
+            self.shed();
+            // Not waiting for a proper place, which is for those that are accepted already.
+            if let Ok(slot) = timeout(SHED_SOON, spare.links.slot()).await {
+                return slot.map(|slot| Slot::Spare(slot, spare.clone()));
+            }
+        }
+    }
+
+    /// Waits for a proper place. New connections are worth more than those that have been idle for long.
+    async fn proper(&self, shed_every: Duration) -> Option<OwnedSemaphorePermit> {
         let mut slot = pin!(self.links.slot());
         let mut patience = Duration::ZERO;
         loop {
             if let Ok(slot) = timeout(patience, &mut slot).await {
                 return slot;
             }
-            self.shed.inc_by(self.links.shed(self.shed_idle));
-            patience = SHED_EVERY;
+            self.shed();
+            patience = shed_every;
         }
+    }
+
+    fn shed(&self) {
+        self.shed.inc_by(self.links.shed(self.shed_idle));
+    }
+}
+
+/// A connection beyond the budget: served if a place comes free in moments, and told to come again otherwise. In the
+/// system's queue its client would learn nothing before its own time is over.
+async fn beyond(port: Arc<Port>, stream: TcpStream, place: Place, spare: Spare) {
+    let proper = timeout(spare.patience, port.proper(SHED_SOON));
+    match unless_ordered(&place.link, proper).await {
+        None => {}
+        Some(Ok(Some(slot))) => {
+            let proper = port.links.open(slot);
+            drop(place);
+            connection(stream, proper, port.tls.clone(), port.served.clone()).await;
+        }
+        Some(_) => connection(stream, place, port.tls.clone(), spare.served).await,
     }
 }
 

@@ -1,9 +1,10 @@
-//! The serving certificate, taken into use again whenever its files change.
+//! The serving certificate: taken into use again whenever its files change, or given by an authority of our own.
 //!
 //! The files are read and compared every second rather than watched: the kubelet swaps a whole Secret by renaming
 //! a symlink above them, which a watch on the files does not see. A pair is used only if it would work; if not,
 //! the last good one stays. So a half-written or mismatched Secret costs an alert and not an admission.
 
+mod clients;
 mod pair;
 
 use std::convert::Infallible;
@@ -23,10 +24,12 @@ use self::pair::{Bytes, Pair};
 use super::readiness::Health;
 use crate::metrics::Metrics;
 
-pub use self::pair::CertError;
+pub use self::clients::ClientFiles;
+pub(super) use self::clients::Clients;
+pub use self::pair::{CertError, Given};
 
 /// Where the certificate and its key are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertFiles {
     /// PEM: the server's certificate first, then those that lead to the CA.
     pub cert: PathBuf,
@@ -39,12 +42,13 @@ pub type WallClock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The certificate that is served, and where the next one will come from.
 pub struct Certs {
-    files: CertFiles,
+    /// None: the certificate is given.
+    files: Option<CertFiles>,
     clock: WallClock,
     metrics: Arc<Metrics>,
     provider: Arc<CryptoProvider>,
     current: ArcSwapOption<Serving>,
-    /// Why the files as they are now cannot be used, if so.
+    /// Why there is no better certificate than the current one, if so.
     trouble: Mutex<Option<String>>,
 }
 
@@ -59,7 +63,8 @@ pub enum Reload {
 
 struct Serving {
     pair: Pair,
-    bytes: Bytes,
+    /// None: it was given.
+    bytes: Option<Bytes>,
     since: Instant,
 }
 
@@ -67,6 +72,16 @@ impl Certs {
     /// Nothing is read yet: call [`Certs::reload`] to learn at the start whether the files can be used.
     #[must_use]
     pub fn new(files: CertFiles, clock: WallClock, metrics: Arc<Metrics>) -> Arc<Self> {
+        Self::of(Some(files), clock, metrics)
+    }
+
+    /// No certificate until one is given with [`Certs::give`].
+    #[must_use]
+    pub fn given(clock: WallClock, metrics: Arc<Metrics>) -> Arc<Self> {
+        Self::of(None, clock, metrics)
+    }
+
+    fn of(files: Option<CertFiles>, clock: WallClock, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             files,
             clock,
@@ -79,28 +94,54 @@ impl Certs {
 
     /// Reads the files, and serves what they hold if it is new and would work. This blocks on the disk.
     pub fn reload(&self) -> Result<Reload, CertError> {
-        let result = self.replace();
-        let metrics = &self.metrics.server;
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(files) = &self.files else {
+            return Ok(Reload::Unchanged);
+        };
+        let result = self.replace(files);
         match &result {
-            Ok(change) => {
-                if *change == Reload::Swapped {
-                    metrics.reloads.inc();
-                }
-                *trouble = None;
-            }
-            Err(error) => {
-                // Counted at every attempt, so that an alert on the rate holds as long as the trouble does; told
-                // only once.
-                metrics.reload_failures.inc();
-                let text = error.to_string();
-                if trouble.as_ref() != Some(&text) {
-                    tracing::warn!(error = text, "the certificate's files cannot be used");
-                    *trouble = Some(text);
-                }
-            }
+            Ok(_) => self.trouble(None),
+            Err(error) => self.trouble(Some(format!("its files cannot be used: {error}"))),
         }
         result
+    }
+
+    /// Serves this certificate from now on. It takes no connection away.
+    ///
+    /// # Errors
+    ///
+    /// If the key cannot be used, or is not the certificate's.
+    pub fn give(&self, leaf: Given) -> Result<(), rustls::Error> {
+        let pair = Pair::of(leaf, &self.provider)?;
+        self.serve(pair, None);
+        Ok(())
+    }
+
+    /// Notes why there is no better certificate than the current one, or that all is well.
+    pub fn trouble(&self, now: Option<String>) {
+        if now.is_some() {
+            // Counted at every attempt, so that an alert on the rate holds as long as the trouble does; told only once.
+            self.metrics.server.reload_failures.inc();
+        }
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(text) = now.as_ref().filter(|it| trouble.as_ref() != Some(*it)) {
+            tracing::warn!(error = text, "the certificate cannot be renewed");
+        }
+        *trouble = now;
+    }
+
+    /// What is served: the certificates, the server's own first.
+    #[must_use]
+    pub fn served(&self) -> Option<Arc<CertifiedKey>> {
+        self.current
+            .load()
+            .as_ref()
+            .map(|serving| serving.pair.key.clone())
+    }
+
+    /// What time it is.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
     }
 
     /// Looks at the files for ever, `every` so often.
@@ -132,7 +173,7 @@ impl Certs {
         let (pair, now) = (&serving.pair, (self.clock)());
         let mut text = format!("serial {}, valid until {}", pair.serial, pair.not_after);
         if let Some(trouble) = trouble {
-            text.push_str("; its files cannot be used: ");
+            text.push_str("; ");
             text.push_str(&trouble);
         }
         let age = serving.since.elapsed();
@@ -147,30 +188,33 @@ impl Certs {
         self.provider.clone()
     }
 
-    fn replace(&self) -> Result<Reload, CertError> {
+    fn replace(&self, files: &CertFiles) -> Result<Reload, CertError> {
         let current = self.current.load();
-        let Some(bytes) = Bytes::read(&self.files, current.as_ref().map(|serving| &serving.bytes))? else {
+        let known = current.as_ref().and_then(|serving| serving.bytes.as_ref());
+        let Some(bytes) = Bytes::read(files, known)? else {
             return Ok(Reload::Unchanged);
         };
-        let pair = Pair::parse(&self.files, &bytes, &self.provider, (self.clock)())?;
+        let pair = Pair::parse(files, &bytes, &self.provider, (self.clock)())?;
+        self.serve(pair, Some(bytes));
+        Ok(Reload::Swapped)
+    }
+
+    fn serve(&self, pair: Pair, bytes: Option<Bytes>) {
         tracing::info!(serial = pair.serial, not_after = %pair.not_after, "a certificate was taken into use");
         self.metrics.server.not_after.set(pair.not_after.as_second());
+        self.metrics.server.reloads.inc();
         self.current.store(Some(Arc::new(Serving {
             pair,
             bytes,
             since: Instant::now(),
         })));
-        Ok(Reload::Swapped)
     }
 }
 
 impl ResolvesServerCert for Certs {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         // The name asked for does not matter: there is one certificate, and the client checks its names.
-        self.current
-            .load()
-            .as_ref()
-            .map(|serving| serving.pair.key.clone())
+        self.served()
     }
 }
 

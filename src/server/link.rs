@@ -88,6 +88,11 @@ impl Links {
         self.slots.clone().acquire_owned().await.ok()
     }
 
+    /// A free place, if there is one now.
+    pub(super) fn slot_now(&self) -> Option<OwnedSemaphorePermit> {
+        self.slots.clone().try_acquire_owned().ok()
+    }
+
     /// Takes a place for a connection that has just been opened.
     pub(super) fn open(self: &Arc<Self>, slot: OwnedSemaphorePermit) -> Place {
         let link = Arc::new(Link::new(Instant::now()));

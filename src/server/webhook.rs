@@ -73,6 +73,16 @@ pub(super) fn router<A: Admit>(
         .with_state(Arc::new(webhook))
 }
 
+/// What a connection beyond the budget is served: come again.
+pub(super) fn busy(metrics: Arc<Metrics>) -> Router {
+    Router::new()
+        .fallback(async |State(metrics): State<Arc<Metrics>>| {
+            Tally::new(&metrics).outcome = Outcome::OverBudget;
+            again(1, "too many connections are open\n")
+        })
+        .with_state(metrics)
+}
+
 async fn validate<A: Admit>(State(webhook): State<Arc<Webhook<A>>>, request: Request) -> Response {
     let mut tally = Tally::new(&webhook.metrics);
     let span = webhook.tracer.as_ref().and_then(|tracer| {

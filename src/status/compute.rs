@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::facts::{Facts, Webhook};
+use super::replicas::Standing;
 
 /// The label by which the API server is told to ask about every workload of a namespace.
 const WORKLOADS_LABEL: &str = "datagate.dev/workloads";
@@ -33,6 +34,8 @@ pub struct Coverage {
     pub uncovered: usize,
     /// The first of these.
     pub names: Vec<Box<str>>,
+    /// Those that it names by a selector of its own and that the platform team leaves out.
+    pub left_out: Vec<Box<str>>,
 }
 
 impl<'w> Survey<'w> {
@@ -42,18 +45,28 @@ impl<'w> Survey<'w> {
         let namespaces: BTreeMap<_, _> = world.namespaces().collect();
         let mut survey = Self::default();
         for (name, namespace) in namespaces {
-            let asked = namespace
+            let labelled = namespace
                 .labels
                 .get(WORKLOADS_LABEL)
                 .is_some_and(|value| **value == *"All");
-            let covered = asked || excluded.iter().any(|it| it == name);
+            let left_out = excluded.iter().any(|it| it == name);
             for slot in world.governing(name).into_iter().flatten() {
                 let coverage = survey.0.entry(&slot.name).or_default();
                 coverage.governed = coverage.governed.saturating_add(1);
+                if left_out {
+                    // Who selects everything does not expect to govern the platform itself.
+                    let meant = slot
+                        .reach()
+                        .is_some_and(|reach| !reach.namespaces.requirements.is_empty());
+                    if meant {
+                        coverage.left_out.push(name.into());
+                    }
+                    continue;
+                }
                 let wants_all = slot
                     .reach()
                     .is_some_and(|reach| reach.workloads == WorkloadScope::All);
-                if wants_all && !covered {
+                if wants_all && !labelled {
                     coverage.uncovered = coverage.uncovered.saturating_add(1);
                     if coverage.names.len() < MAX_NAMES {
                         coverage.names.push(name.into());
@@ -98,14 +111,7 @@ pub fn policy_status(
         ),
     };
     let ready = readiness(slot, coverage, facts);
-    let (status, reason) = match ready {
-        Ready::Enforced => ("True", "Enforced"),
-        Ready::NotAccepted => ("False", "NotAccepted"),
-        Ready::WebhookMissing { .. } => ("False", "WebhookMissing"),
-        Ready::WebhookUnknown { .. } => ("Unknown", "WebhookUnknown"),
-        Ready::ObserveMode => ("False", "ObserveMode"),
-        Ready::NamespacesNotCovered { .. } => ("False", "NamespacesNotCovered"),
-    };
+    let (status, reason) = ready.verdict();
     let mut conditions = vec![accepted, condition("Ready", status, reason, render::ready(ready))];
     let policy = slot.policy.as_deref();
     if let Some((due, message)) = policy.and_then(|policy| review(policy, now)) {
@@ -161,17 +167,39 @@ pub fn next_change(policy: &Policy, now: Timestamp) -> Option<Timestamp> {
         .min()
 }
 
+/// The first of what is missing, worst first: what lets everything pass, what lets some of it pass, and what refuses or
+/// delays.
 fn readiness<'a>(slot: &PolicySlot, coverage: &'a Coverage, facts: &'a Facts) -> Ready<'a> {
     match &facts.webhook {
-        _ if slot.error.is_some() => Ready::NotAccepted,
-        Webhook::Missing { name } => Ready::WebhookMissing { name },
-        _ if facts.observe => Ready::ObserveMode,
-        _ if coverage.uncovered > 0 => Ready::NamespacesNotCovered {
+        _ if slot.error.is_some() => return Ready::NotAccepted,
+        Webhook::Missing { name } => return Ready::WebhookMissing { name },
+        Webhook::Altered { name, alterations } => return Ready::WebhookAltered { name, alterations },
+        Webhook::Unknown { .. } | Webhook::Present | Webhook::NotLookedFor => {}
+    }
+    if facts.observe {
+        return Ready::ObserveMode;
+    }
+    if coverage.uncovered > 0 {
+        return Ready::NamespacesNotCovered {
             names: &coverage.names,
             count: coverage.uncovered,
-        },
+        };
+    }
+    match &facts.standing {
+        Standing::Known { counting: 0, .. } => return Ready::NoReplicaReady,
+        Standing::Known { counting, behind } => {
+            if let Some(names) = behind.get(&slot.name) {
+                return Ready::ReplicasBehind { names, of: *counting };
+            }
+        }
+        Standing::NotLookedFor | Standing::Unknown => {}
+    }
+    match &facts.webhook {
         Webhook::Unknown { name } => Ready::WebhookUnknown { name },
-        Webhook::Present | Webhook::NotLookedFor => Ready::Enforced,
+        _ if facts.standing == Standing::Unknown => Ready::ReplicasUnknown,
+        _ => Ready::Enforced {
+            left_out: &coverage.left_out,
+        },
     }
 }
 

@@ -19,6 +19,7 @@ pub(super) struct Known {
 struct Since {
     kind: Box<str>,
     status: Box<str>,
+    generation: Option<i64>,
     at: Time,
 }
 
@@ -28,6 +29,7 @@ impl Known {
         let since = |it: &Condition| Since {
             kind: it.type_.as_str().into(),
             status: it.status.as_str().into(),
+            generation: it.observed_generation,
             at: it.last_transition_time.clone(),
         };
         Self {
@@ -35,6 +37,13 @@ impl Known {
             digest: digest(status),
             since: conditions.iter().map(since).collect(),
         }
+    }
+
+    /// Whether this generation was ready.
+    pub(super) fn was_ready(&self, generation: i64) -> bool {
+        let ready =
+            |it: &Since| *it.kind == *"Ready" && *it.status == *"True" && it.generation == Some(generation);
+        self.since.iter().any(ready)
     }
 
     /// Lets conditions that have not turned keep the time at which they last did.

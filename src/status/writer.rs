@@ -1,6 +1,6 @@
 //! Writes statuses while this replica is elected.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use datagate_api::v1alpha1::{DatasetPolicy, DatasetRecord, PolicyStatus, RecordStatus};
@@ -17,12 +17,14 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::Config;
 use super::compute::{Survey, next_change, policy_status, record_status};
-use super::facts::{self, Facts, Webhook};
+use super::facts::{Facts, Webhook};
 use super::known::Known;
+use super::replicas::{self, Replicas, Standing};
+use super::{Config, Inputs, report};
 use crate::index::{Catalogued, Snapshot, Snapshots, Stored, Version};
 use crate::metrics::StatusMetrics;
+use crate::registration::Registrations;
 use crate::server::WallClock;
 use crate::stop::Stop;
 
@@ -48,7 +50,7 @@ const PAGE: u32 = 500;
 pub(super) async fn run(
     config: &Config,
     client: Client,
-    snapshots: Snapshots,
+    inputs: &Inputs,
     clock: WallClock,
     mut leading: watch::Receiver<Option<Instant>>,
     metrics: StatusMetrics,
@@ -59,6 +61,8 @@ pub(super) async fn run(
             () = stop.told() => return,
             led = leading.wait_for(Option::is_some) => if led.is_err() { return },
         }
+        let own = report::name(&config.lease, &config.replica);
+        let (seen, replicas) = watch::channel(Replicas::new(own, config.lease_duration));
         let mut writer = Writer {
             config,
             client: client.clone(),
@@ -69,13 +73,19 @@ pub(super) async fn run(
             facts: Facts {
                 webhook: Webhook::NotLookedFor,
                 observe: config.observe,
+                standing: Standing::Unknown,
             },
+            registrations: inputs.registrations.clone(),
+            replicas,
+            since: Instant::now(),
         };
         tokio::select! {
             () = stop.told() => return,
             _ = leading.wait_for(Option::is_none) => {}
-            () = writer.work(snapshots.clone()) => {}
+            () = replicas::follow(config, client.clone(), &seen) => {}
+            () = writer.work(inputs.snapshots.clone()) => {}
         }
+        metrics.platform.leads_no_more();
     }
 }
 
@@ -90,6 +100,10 @@ struct Writer<'a> {
     metrics: StatusMetrics,
     known: HashMap<Key, Known>,
     facts: Facts,
+    registrations: Registrations,
+    replicas: watch::Receiver<Replicas>,
+    /// When the term began.
+    since: Instant,
 }
 
 /// A status to be written.
@@ -114,9 +128,13 @@ impl Writer<'_> {
             policies: true,
             records: true,
         };
-        let (mut look, mut resync) = (Instant::now(), Instant::now());
+        let mut resync = Instant::now();
         let mut retry: Option<Instant> = None;
         let mut boundary: Option<Timestamp> = None;
+        let mut grace = Some(self.grace());
+        // A replica that has just started is about to be ready. Saying that it is not would only make noise.
+        let ready = self.replicas.wait_for(|it| it.is_ready(Instant::now()));
+        let _ = timeout(PATIENCE, ready).await;
         loop {
             if Instant::now() >= resync {
                 match self.load().await {
@@ -132,15 +150,9 @@ impl Writer<'_> {
                     records: true,
                 };
             }
-            if Instant::now() >= look {
-                look = Instant::now() + self.config.look;
-                let name = self.config.webhook.as_deref();
-                let webhook = facts::look(&self.client, name, &self.facts.webhook).await;
-                due.policies |= webhook != self.facts.webhook;
-                self.facts.webhook = webhook;
-            }
             let snapshot = snapshots.borrow_and_update().clone();
             if let Some(snapshot) = &snapshot {
+                due.policies |= self.look(snapshot);
                 let now = (self.clock)();
                 due.policies |= boundary.is_some_and(|at| at <= now);
                 if due.policies {
@@ -154,10 +166,12 @@ impl Writer<'_> {
                 retry = (!self.write(writes).await).then(|| Instant::now() + RETRY);
             }
             due = Due::default();
+            let look = Instant::now() + self.config.look;
             let boundary_in =
                 boundary.and_then(|at| Duration::try_from(at.duration_since((self.clock)())).ok());
             let at_boundary = boundary_in.map(|after| Instant::now() + after.min(self.config.look));
-            let wake = [Some(look), Some(resync), retry, at_boundary];
+            let report_ends = self.replicas.borrow().next_end(Instant::now());
+            let wake = [Some(look), Some(resync), retry, at_boundary, report_ends, grace];
             let wake = wake.into_iter().flatten().min().unwrap_or(look);
             tokio::select! {
                 changed = snapshots.changed() => {
@@ -167,13 +181,39 @@ impl Writer<'_> {
                     due = Due { policies: true, records: true };
                     sleep(self.config.debounce).await;
                 }
+                Ok(()) = self.registrations.changed() => {}
+                Ok(()) = self.replicas.changed() => {}
                 () = sleep_until(wake) => {
                     if retry.is_some_and(|at| at <= Instant::now()) {
                         due = Due { policies: true, records: true };
                     }
+                    due.policies |= grace.take_if(|at| *at <= Instant::now()).is_some();
                 }
             }
         }
+    }
+
+    /// Looks at what is not in the snapshot; says whether any policy may be shown differently.
+    fn look(&mut self, snapshot: &Snapshot) -> bool {
+        let webhook = Webhook::of(self.config, &self.registrations.borrow_and_update());
+        let replicas = self.replicas.borrow_and_update();
+        let standing = replicas.standing(&snapshot.sightings, Instant::now());
+        drop(replicas);
+        self.metrics.platform.standing(&standing);
+        let new = Facts {
+            webhook,
+            observe: self.config.observe,
+            standing,
+        };
+        let differs = new != self.facts;
+        self.facts = new;
+        differs
+    }
+
+    /// Until when the reports of the replicas may still be on their way to a leader that has just been elected. What is
+    /// shown as ready stays so meanwhile.
+    fn grace(&self) -> Instant {
+        self.since + self.config.lease_duration
     }
 
     /// Reads all statuses as they are.
@@ -193,6 +233,7 @@ impl Writer<'_> {
         let mut writes = Vec::new();
         if due.policies {
             let survey = Survey::of(&snapshot.world, &self.config.excluded_namespaces);
+            let mut not_ready: BTreeMap<String, usize> = BTreeMap::new();
             for slot in snapshot.world.policies() {
                 let key = (Catalogued::Policy, slot.name.clone());
                 let read = slot.policy.as_ref().map(|it| (&*it.uid, it.generation));
@@ -201,8 +242,22 @@ impl Writer<'_> {
                 };
                 let coverage = survey.coverage(&slot.name);
                 let status = policy_status(slot, generation, &coverage, &self.facts, now);
+                let ready = status.conditions.iter().find(|it| it.type_ == "Ready");
+                if let Some(ready) = ready.filter(|it| it.status != "True") {
+                    let count = not_ready.entry(ready.reason.clone()).or_default();
+                    *count = count.saturating_add(1);
+                    let was_ready = |known: &Known| *known.uid == *uid && known.was_ready(generation);
+                    let late = ["ReplicasBehind", "NoReplicaReady", "ReplicasUnknown"];
+                    if Instant::now() < self.grace()
+                        && late.contains(&&*ready.reason)
+                        && self.known.get(&key).is_some_and(was_ready)
+                    {
+                        continue;
+                    }
+                }
                 writes.extend(self.differs(key, uid, status, |status| &mut status.conditions));
             }
+            self.metrics.platform.not_ready(not_ready);
         }
         if due.records {
             for (name, slot) in snapshot.world.records() {

@@ -24,6 +24,7 @@ mod messages;
 mod never_in_the_way;
 mod observability;
 mod process;
+mod replicas;
 mod scan;
 mod schema;
 mod status;

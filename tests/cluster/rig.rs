@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use datagate::index::{self, Index, Snapshot, Snapshots};
+use datagate::index::{self, Folded, Index, Snapshot, Snapshots};
 use datagate::metrics::Metrics;
 use datagate::server::Readiness;
 use datagate::stop::{Stopper, stop};
@@ -13,6 +13,7 @@ use datagate_core::world::PolicySlot;
 use datagate_env::{Binaries, ControlPlane, Options, stdout_of};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -98,6 +99,7 @@ pub async fn client(plane: &ControlPlane) -> Client {
 /// An index that runs.
 pub struct Indexed {
     pub snapshots: Snapshots,
+    pub folded: watch::Receiver<Option<Folded>>,
     pub readiness: Readiness,
     pub metrics: Arc<Metrics>,
     stopper: Stopper,
@@ -110,10 +112,12 @@ impl Indexed {
         let readiness = Readiness::new();
         let index = Index::new(Settings::default(), &mut metrics, &readiness);
         let snapshots = index.snapshots();
+        let folded = index.folded();
         let (stopper, stop) = stop();
         let task = tokio::spawn(index::run(index, index::Config::default(), client, stop));
         Self {
             snapshots,
+            folded,
             readiness,
             metrics: Arc::new(metrics),
             stopper,

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use datagate::metrics::Metrics;
-use datagate::status::{self, Config};
+use datagate::status::{self, Config, Inputs};
 use datagate::stop::stop;
+use datagate::{object, registration};
 use datagate_env::ControlPlane;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -56,7 +57,18 @@ const WEBHOOK: &str = r#"
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingWebhookConfiguration
 metadata: {name: datagate}
-webhooks: []
+webhooks:
+- &hook
+  name: training.datagate.dev
+  admissionReviewVersions: [v1]
+  sideEffects: None
+  clientConfig: {url: "https://localhost:1/validate"}
+  # Nobody answers, and nobody is asked.
+  matchConditions: [{name: changed, expression: "false"}]
+  rules:
+  - {apiGroups: ["*"], apiVersions: ["*"], resources: ["*/*"], operations: [CREATE, UPDATE]}
+- {<<: *hook, name: core.datagate.dev}
+- {<<: *hook, name: core-all.datagate.dev}
 "#;
 
 /// One condition of an object, once it is about this generation.
@@ -90,20 +102,35 @@ async fn one_of_two_writes_what_people_read() {
     apply(&plane, OBJECTS);
     let client = rig::client(&plane).await;
     let index = Indexed::start(client.clone());
+    let (registered, registrations) = registration::channel();
+    let (watched, watching) = stop();
+    let registration = tokio::spawn(registration::run(
+        object::Config::default(),
+        "datagate".to_owned(),
+        client.clone(),
+        registered,
+        watching,
+    ));
+    let inputs = Inputs {
+        snapshots: index.snapshots.clone(),
+        folded: index.folded.clone(),
+        readiness: index.readiness.clone(),
+        registrations,
+    };
     let replica = |identity: &str| {
         let metrics = Metrics::new();
         let (stopper, stop) = stop();
         let config = Config {
             identity: identity.to_owned(),
+            replica: identity.to_owned(),
             webhook: Some("datagate".to_owned()),
-            look: std::time::Duration::from_millis(200),
             ..Config::new("datagate-system")
         };
         let written = metrics.status.clone();
         let run = status::run(
             config,
             client.clone(),
-            index.snapshots.clone(),
+            inputs.clone(),
             Arc::new(Timestamp::now),
             written,
             stop,
@@ -247,5 +274,7 @@ datasetrecord.datagate.dev/posts    ["US","CA"]   Present         2025-11-01T00:
     assert_eq!(second.0.status.write_failures.get(), 0);
     second.1.stop();
     second.2.await.unwrap();
+    watched.stop();
+    registration.await.unwrap();
     index.stop().await;
 }

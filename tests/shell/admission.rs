@@ -7,10 +7,11 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use datagate::admission::{Admission, DecisionLog, Mode};
-use datagate::index::Worlds;
+use datagate::index::{self, Index, Worlds};
 use datagate::live::Fetch;
 use datagate::metrics::Metrics;
-use datagate::server::{Admit, Failure, Reply};
+use datagate::server::{Admit, Failure, Readiness, Reply};
+use datagate::stop::stop;
 use datagate_api::v1alpha1::DatasetPolicy;
 use datagate_core::fetched::{Absence, Fetched, Need};
 use datagate_core::policy::Policy;
@@ -18,6 +19,8 @@ use datagate_core::settings::Settings;
 use datagate_core::world::{Catalogue, Namespace};
 use serde_json::{Value, json};
 use tokio::time::Instant;
+
+use crate::api::{self, Api, Instead, NAMESPACES, POLICIES, RECORDS};
 
 /// A cluster in which nothing can be reached.
 pub struct Nowhere;
@@ -148,6 +151,104 @@ async fn a_request_that_comes_just_before_the_policies_is_judged_by_them() {
     };
     let (reply, ()) = tokio::join!(admission.admit(review("{}", GPU).into(), deadline), publish);
     assert_eq!(refused(&reply)[0].0, "DataUndeclared");
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_api_server_was_not_heard_for_too_long_nothing_governed_starts() {
+    const BOUND: Duration = Duration::from_secs(600);
+    let api = Api::new();
+    let mut only = api::policy("p", "1", 1, &["DE"]);
+    only["spec"]["namespaceSelector"] = json!({"matchLabels": {"team": "ml"}});
+    only["spec"]["acceptedDeclarations"] = json!(["Regions"]);
+    api.put(POLICIES, only);
+    api.put(NAMESPACES, api::namespace("ml", &[("team", "ml")]));
+    api.put(NAMESPACES, api::namespace("web", &[]));
+    let metrics = Arc::new(Metrics::new());
+    let index = Index::new(Settings::default(), &mut Metrics::new(), &Readiness::new());
+    let (worlds, lives) = (index.worlds(), index.lives());
+    let (_stopper, stop) = stop();
+    let indexing = tokio::spawn(index::run(index, index::Config::default(), api.client(), stop));
+    while worlds.load().is_none() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let server = |mode: Mode| {
+        let clock = Arc::new(|| "2026-01-01T00:00:00Z".parse().unwrap());
+        let log = DecisionLog::to(std::io::sink()).unwrap();
+        Admission::new(worlds.clone(), Nowhere, clock, metrics.clone(), log, mode)
+    };
+    let bounded = server(Mode::Enforce).refuse_when_stale(lives.clone(), BOUND);
+    let observing = server(Mode::Observe).refuse_when_stale(lives.clone(), BOUND);
+    let unbounded = server(Mode::Enforce);
+    let ask = async |server: &Admission<Nowhere>, body: String| {
+        let reply = server
+            .decide(&body, Instant::now() + Duration::from_secs(4))
+            .await;
+        let review: Value = serde_json::from_slice(&reply.body).unwrap();
+        review["response"].clone()
+    };
+    let start = || review(r#"{"datagate.dev/regions":"US"}"#, GPU);
+    let elsewhere = || start().replace(r#""namespace":"ml""#, r#""namespace":"web""#);
+    let finalizer = || {
+        let whole = start();
+        let object =
+            &whole[whole.find("\"object\":").unwrap() + 9..whole.find(",\n        \"oldObject\"").unwrap()];
+        let old = format!("\"oldObject\":{object}");
+        whole
+            .replace("\"oldObject\":null", &old)
+            .replace("CREATE", "UPDATE")
+    };
+
+    // As long as it is heard, also if nothing happens for hours.
+    for _ in 0..12 {
+        tokio::time::sleep(BOUND).await;
+        let answer = ask(&bounded, start()).await;
+        assert_eq!(answer["allowed"], true, "{answer:#}");
+    }
+    for collection in [POLICIES, RECORDS, NAMESPACES] {
+        api.cut(collection);
+        api.instead(collection, Instead::Silence);
+    }
+    tokio::time::sleep(BOUND - Duration::from_secs(60)).await;
+    assert_eq!(ask(&bounded, start()).await["allowed"], true);
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let refused = ask(&bounded, start()).await;
+    assert_eq!(refused["allowed"], false);
+    assert_eq!(
+        (&refused["status"]["code"], &refused["status"]["reason"]),
+        (&json!(503), &json!("ServiceUnavailable"))
+    );
+    let message = refused["status"]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with(
+            "datagate could not check this and refuses it: it has heard nothing from the API server for 6"
+        ),
+        "{message}"
+    );
+    assert!(
+        message.contains("Try again; if it lasts, tell your platform team; decision "),
+        "{message}"
+    );
+    // What would have been refused anyway is told as ever.
+    let undeclared = ask(&bounded, review("{}", GPU)).await;
+    assert_eq!(undeclared["status"]["code"], 422, "{undeclared:#}");
+    // What finishes, and what is no business of a policy, goes on.
+    for body in [finalizer(), elsewhere()] {
+        let answer = ask(&bounded, body).await;
+        assert_eq!(answer["allowed"], true, "{answer:#}");
+    }
+    assert_eq!(ask(&unbounded, start()).await["allowed"], true);
+    let observed = ask(&observing, start()).await;
+    assert_eq!(
+        (&observed["allowed"], &observed["auditAnnotations"]["observed"]),
+        (&json!(true), &json!("Denied"))
+    );
+    assert_eq!(metrics.stale_refusals.get(), 2);
+
+    // It is heard again.
+    api.mend();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(ask(&bounded, start()).await["allowed"], true);
+    assert!(!indexing.is_finished());
 }
 
 #[tokio::test]

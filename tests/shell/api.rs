@@ -16,6 +16,8 @@ use tower::service_fn;
 pub const POLICIES: &str = "/apis/datagate.dev/v1alpha1/datasetpolicies";
 pub const RECORDS: &str = "/apis/datagate.dev/v1alpha1/datasetrecords";
 pub const NAMESPACES: &str = "/api/v1/namespaces";
+pub const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/datagate-system/leases";
+pub const WEBHOOKS: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
 pub const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
 /// Clones share everything.
@@ -176,7 +178,10 @@ impl Api {
                 }
             }
             Method::PUT => inner.replace(&path, sent()),
-            Method::PATCH => inner.patch_status(path.trim_end_matches("/status"), sent()),
+            Method::PATCH => match path.strip_suffix("/status") {
+                Some(path) => inner.patch_status(path, sent()),
+                None => Ok(inner.apply(&path, sent())),
+            },
             _ => Err(405),
         };
         Ok(match answer {
@@ -228,7 +233,7 @@ impl Inner {
         if let Some(object) = self.objects.get(path) {
             return Ok(object.clone());
         }
-        if ![POLICIES, RECORDS, NAMESPACES].contains(&path) {
+        if ![POLICIES, RECORDS, NAMESPACES, LEASES, WEBHOOKS].contains(&path) {
             return Err(404);
         }
         let of = |(at, _): &(&String, &Value)| {
@@ -247,6 +252,13 @@ impl Inner {
             return Err(409);
         }
         Ok(self.store(path, object).0)
+    }
+
+    fn apply(&mut self, path: &str, object: Value) -> Value {
+        let (object, new) = self.store(path, object);
+        let (collection, _) = path.rsplit_once('/').unwrap();
+        self.tell(collection, if new { "ADDED" } else { "MODIFIED" }, &object);
+        object
     }
 
     fn patch_status(&mut self, path: &str, patch: Value) -> Result<Value, u16> {
@@ -274,6 +286,33 @@ fn failure(code: u16) -> Response<AxumBody> {
     let mut response = Response::new(AxumBody::from(body.to_string()));
     *response.status_mut() = status;
     response
+}
+
+/// The webhook configuration that the chart installs, as far as it matters to statuses.
+pub fn webhook() -> Value {
+    let rules = json!([
+        {"apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*/*"], "operations": ["*"]},
+    ]);
+    let hook = |name: &str| {
+        json!({
+            "name": name,
+            "rules": rules,
+            "clientConfig": {"url": "https://localhost/validate"},
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+        })
+    };
+    let names = [
+        "training.datagate.dev",
+        "core.datagate.dev",
+        "core-all.datagate.dev",
+    ];
+    json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "datagate", "uid": "w"},
+        "webhooks": names.map(hook),
+    })
 }
 
 /// A policy that pauses data of people in some regions.

@@ -119,12 +119,56 @@ fn status_updates_and_unchanged_namespaces_are_no_news() {
 }
 
 #[test]
+fn how_far_it_has_come_is_told_by_the_changes_of_policies() {
+    let at = |name: &str, generation: i64, version: &str| {
+        let mut policy = policy(name, name, generation, &["DE"]);
+        policy["metadata"]["resourceVersion"] = json!(version);
+        policy
+    };
+    let list = |state: &mut State, items: &[Value]| {
+        state.apply(Change::Policy(Event::Init));
+        for item in items {
+            let item = serde_json::from_value(item.clone()).unwrap();
+            state.apply(Change::Policy(Event::InitApply(item)));
+        }
+    };
+    let far = |state: &State| (state.folded().at, state.folded().changed);
+    let mut state = synced();
+    list(&mut state, &[at("a", 1, "100"), at("b", 1, "9")]);
+    assert_eq!(far(&state), (0, 100), "a list is read in the order of names");
+    state.apply(Change::Policy(Event::InitDone));
+    assert_eq!(far(&state), (100, 100));
+
+    // A change of its status is folded in, and changes nothing; one of what it says does.
+    state.apply(applied(at("b", 1, "101")));
+    assert_eq!(far(&state), (101, 100));
+    state.apply(applied(at("b", 2, "102")));
+    state.apply(applied(at("b", 2, "103")));
+    assert_eq!(far(&state), (103, 102));
+    let sightings = state.publish().unwrap().sightings;
+    let sighted = |name: &str| sightings[name].at;
+    assert_eq!((sighted("a"), sighted("b")), (100, 102));
+
+    // After a restore the API server counts from where it was.
+    list(&mut state, &[at("a", 1, "50"), at("b", 1, "40")]);
+    assert_eq!(state.folded().at, 103, "until it has been read");
+    state.apply(Change::Policy(Event::InitDone));
+    assert_eq!(far(&state), (50, 50));
+
+    // What has no place in the order is reached by nobody.
+    state.apply(applied(at("c", 1, "opaque")));
+    assert_eq!(far(&state), (50, u128::MAX));
+}
+
+#[test]
 fn an_unreadable_policy_keeps_its_last_readable_spec() {
     let mut state = synced();
     state.apply(applied(namespace("n", &[])));
     state.apply(applied(policy("a", "1", 1, &["DE"])));
     state.apply(applied(policy("a", "1", 2, &["DE", "UK"])));
-    let Snapshot { world, unreadable } = state.publish().unwrap();
+    let Snapshot {
+        world, unreadable, ..
+    } = state.publish().unwrap();
     let slot = world.policies().next().unwrap();
     assert_eq!(slot.policy.as_ref().unwrap().generation, 1);
     let error = slot.error.as_deref().unwrap();
@@ -136,7 +180,9 @@ fn an_unreadable_policy_keeps_its_last_readable_spec() {
     assert_eq!(versions, [(Catalogued::Policy, "a", 2)]);
 
     state.apply(applied(policy("a", "1", 3, &["FR"])));
-    let Snapshot { world, unreadable } = state.publish().unwrap();
+    let Snapshot {
+        world, unreadable, ..
+    } = state.publish().unwrap();
     assert_eq!(shown(&world), ["namespace n", "policy a Some(3) 1 None"]);
     assert!(unreadable.is_empty());
 }

@@ -17,6 +17,7 @@ mod admission;
 mod debug;
 mod index;
 mod live;
+mod replicas;
 mod server;
 mod status;
 mod telemetry;

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use datagate::index::{self, Config as IndexConfig, Index, Snapshots, Stored, read_policy};
+use datagate::index::{self, Config as IndexConfig, Index, Stored, read_policy};
 use datagate::metrics::Metrics;
 use datagate::server::{Readiness, WallClock};
 use datagate::status::{
-    self, Config, Coverage, Election, Facts, Step, Survey, Webhook, policy_status, record_status,
+    self, Config, Coverage, Election, Facts, Inputs, Standing, Step, Survey, Webhook, policy_status,
+    record_status,
 };
 use datagate::stop::{Stopper, stop};
+use datagate::{object, registration};
 use datagate_api::v1alpha1::{DatasetPolicy, DatasetRecord};
 use datagate_core::dataset::Record;
+use datagate_core::render::{Alteration, Altered};
 use datagate_core::settings::Settings;
 use datagate_core::world::{Catalogue, Namespace, World};
 use jiff::{SignedDuration, Timestamp};
@@ -21,9 +24,8 @@ use snapbox::{assert_data_eq, prelude::*, str};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::api::{Api, Instead, NAMESPACES, POLICIES, RECORDS, namespace, policy, record};
+use crate::api::{Api, Instead, NAMESPACES, POLICIES, RECORDS, WEBHOOKS, namespace, policy, record, webhook};
 
-const WEBHOOKS: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/datagate-system/leases/datagate";
 const NOW: &str = "2026-01-01T00:00:00Z";
 
@@ -35,6 +37,7 @@ fn in_force() -> Facts {
     Facts {
         webhook: Webhook::Present,
         observe: false,
+        standing: Standing::NotLookedFor,
     }
 }
 
@@ -188,17 +191,49 @@ fn ready_names_what_is_missing() {
             name: "datagate".into(),
         },
         observe: true,
+        standing: Standing::NotLookedFor,
     };
     let unknown = Facts {
         webhook: Webhook::Unknown {
             name: "datagate".into(),
         },
         observe: false,
+        standing: Standing::NotLookedFor,
     };
     let observe = Facts {
         webhook: Webhook::Present,
         observe: true,
+        standing: Standing::NotLookedFor,
     };
+    let altered = Facts {
+        webhook: Webhook::Altered {
+            name: "datagate".into(),
+            alterations: ["training", "core", "core-all"]
+                .map(|entry| Alteration {
+                    entry: format!("{entry}.datagate.dev").into(),
+                    what: Altered::Ignores,
+                })
+                .into(),
+        },
+        ..in_force()
+    };
+    let standing = |behind: &[(&str, &[&str])], counting| Facts {
+        standing: Standing::Known {
+            counting,
+            behind: behind
+                .iter()
+                .map(|(policy, names)| ((*policy).into(), names.iter().map(|it| (*it).into()).collect()))
+                .collect(),
+        },
+        ..in_force()
+    };
+    let blind = Facts {
+        standing: Standing::Unknown,
+        ..in_force()
+    };
+    let mut by_label = all.clone();
+    by_label["spec"]["namespaceSelector"] = json!({"matchLabels": {"datagate.dev/workloads": "All"}});
+    let out = world(&[by_label], &[], &[("b", &label), ("kube-system", &label)]);
     all["spec"]["undeclared"] = json!("Pray");
     let bad = world(&[all], &[], &[("b", &label)]);
     let shown = [
@@ -209,6 +244,12 @@ fn ready_names_what_is_missing() {
         (&none, &unknown),
         (&some, &observe),
         (&bad, &missing),
+        (&none, &altered),
+        (&none, &standing(&[("a", &["two", "three", "four", "five"])], 5)),
+        (&none, &standing(&[("b", &["two"])], 5)),
+        (&none, &standing(&[], 0)),
+        (&none, &blind),
+        (&out, &in_force()),
     ]
     .map(|(world, facts)| ready(&status_of(world, facts, NOW)));
     assert_data_eq!(
@@ -218,9 +259,15 @@ False NamespacesNotCovered: 4 governed namespaces lack the label datagate.dev/wo
 False NamespacesNotCovered: 1 governed namespace lacks the label datagate.dev/workloads: All, so plain workloads there are not seen: a.
 True Enforced: Workloads are decided by this version.
 False WebhookMissing: The ValidatingWebhookConfiguration datagate does not exist, so the API server asks nobody and admits everything. Install the chart again.
-Unknown WebhookUnknown: Cannot see whether the ValidatingWebhookConfiguration datagate exists. Allow datagate to get it; its log has the error.
+Unknown WebhookUnknown: Cannot see the ValidatingWebhookConfiguration datagate. Allow datagate to get, list and watch it; its log has the error.
 False ObserveMode: The server only observes: Deny acts as Audit. Set the chart's mode to Enforce.
 False NotAccepted: This version cannot be read; see Accepted.
+False WebhookAltered: The ValidatingWebhookConfiguration datagate was altered, so that workloads may pass unseen: failurePolicy of training.datagate.dev is not Fail, failurePolicy of core.datagate.dev is not Fail and 1 more. Install the chart again.
+False ReplicasBehind: 4 of 5 ready replicas do not decide by this version yet: two, three, four and 1 more. If it lasts, their logs say why.
+True Enforced: Workloads are decided by this version.
+False NoReplicaReady: No replica is ready to decide, so governed workloads are refused. GET /readyz of the pods says what they wait for.
+Unknown ReplicasUnknown: Cannot see by what the replicas decide. Allow datagate to list, watch, create and patch leases in its namespace; its log has the error.
+True Enforced: Workloads are decided by this version, except in namespaces that the platform team leaves out: kube-system.
 "#]]
     );
 }
@@ -298,9 +345,15 @@ fn coverage_counts_only_what_is_governed() {
         governed: 1,
         uncovered: 1,
         names: vec!["in".into()],
+        left_out: Vec::new(),
     };
     assert_eq!(Survey::of(&world, &[]).coverage("a"), expected);
-    assert_eq!(Survey::of(&world, &["in".to_owned()]).coverage("a").uncovered, 0);
+    let expected = Coverage {
+        governed: 1,
+        left_out: vec!["in".into()],
+        ..Coverage::default()
+    };
+    assert_eq!(Survey::of(&world, &["in".to_owned()]).coverage("a"), expected);
 }
 
 #[test]
@@ -348,46 +401,61 @@ fn a_lease_is_taken_when_it_is_free_or_has_not_been_renewed() {
 }
 
 /// An index and some writers of status that run against a mock; their wall clock goes with tokio's.
-struct Running {
+pub struct Running {
     api: Api,
-    snapshots: Snapshots,
+    pub inputs: Inputs,
     clock: WallClock,
-    _index: (Stopper, JoinHandle<()>),
+    pub parts: (Stopper, [JoinHandle<()>; 2]),
 }
 
-struct Replica {
-    metrics: Metrics,
-    stopper: Stopper,
-    task: JoinHandle<()>,
+pub struct Replica {
+    pub metrics: Metrics,
+    pub stopper: Stopper,
+    pub task: JoinHandle<()>,
 }
 
 impl Running {
-    fn start(api: &Api) -> Self {
-        let index = Index::new(Settings::default(), &mut Metrics::new(), &Readiness::new());
-        let snapshots = index.snapshots();
+    pub fn start(api: &Api) -> Self {
+        let readiness = Readiness::new();
+        let index = Index::new(Settings::default(), &mut Metrics::new(), &readiness);
+        let (registered, registrations) = registration::channel();
+        let inputs = Inputs {
+            snapshots: index.snapshots(),
+            folded: index.folded(),
+            readiness,
+            registrations,
+        };
         let (stopper, stop) = stop();
-        let task = tokio::spawn(index::run(index, IndexConfig::default(), api.client(), stop));
+        let indexing = index::run(index, IndexConfig::default(), api.client(), stop.clone());
+        let registration = registration::run(
+            object::Config::default(),
+            "datagate".to_owned(),
+            api.client(),
+            registered,
+            stop,
+        );
         let begun = Instant::now();
         Self {
             api: api.clone(),
-            snapshots,
+            inputs,
             clock: Arc::new(move || at(NOW) + SignedDuration::try_from(begun.elapsed()).unwrap()),
-            _index: (stopper, task),
+            parts: (stopper, [tokio::spawn(indexing), tokio::spawn(registration)]),
         }
     }
 
-    fn replica(&self, identity: &str) -> Replica {
+    pub fn replica(&self, identity: &str) -> Replica {
         let metrics = Metrics::new();
         let (stopper, stop) = stop();
         let config = Config {
             identity: identity.to_owned(),
+            replica: identity.to_owned(),
             webhook: Some("datagate".to_owned()),
             ..Config::new("datagate-system")
         };
         let task = tokio::spawn(status::run(
             config,
             self.api.client(),
-            self.snapshots.clone(),
+            self.inputs.clone(),
             self.clock.clone(),
             metrics.status.clone(),
             stop,
@@ -400,7 +468,7 @@ impl Running {
     }
 
     /// Waits until the policy's status is like this, and gives how long that took.
-    async fn until(&self, what: &str, like: impl Fn(&Value) -> bool) -> Duration {
+    pub async fn until(&self, what: &str, like: impl Fn(&Value) -> bool) -> Duration {
         let begun = Instant::now();
         let status = || self.api.object(&format!("{POLICIES}/a")).unwrap()["status"].clone();
         while !like(&status()) {
@@ -410,22 +478,22 @@ impl Running {
         begun.elapsed()
     }
 
-    fn holder(&self) -> String {
+    pub fn holder(&self) -> String {
         let lease = self.api.object(LEASE).unwrap();
         lease["spec"]["holderIdentity"].as_str().unwrap().to_owned()
     }
 }
 
-fn a_cluster() -> Api {
+pub fn a_cluster() -> Api {
     let api = Api::new();
-    api.put(WEBHOOKS, json!({"metadata": {"name": "datagate"}}));
+    api.put(WEBHOOKS, webhook());
     api.put(NAMESPACES, namespace("ml", &[]));
     api.put(POLICIES, policy("a", "1", 1, &["DE"]));
     api.put(RECORDS, record("r", "2", 1, &["US"]));
     api
 }
 
-fn is_ready(status: &Value) -> bool {
+pub fn is_ready(status: &Value) -> bool {
     status["conditions"][1]["status"] == "True"
 }
 

@@ -1,20 +1,20 @@
 //! Building a submission: what a kind's adapter calls.
 
-use serde::Deserialize;
+mod embed;
+mod pod;
+
 use serde_json::value::RawValue;
 
 use crate::fetched::{Fetched, Need};
 use crate::path::{At, Paths, Seg};
 use crate::settings::Settings;
 use crate::submission::{
-    Carrier, FrameId, Key, Node, NodeId, Opaque, Order, OrderId, Place, Role, Run, Runs, Submission, Unseen,
-    Void, What,
+    Carrier, FrameId, Key, Node, NodeId, Opaque, Order, OrderId, Place, Run, Runs, Submission, Unseen, What,
 };
 use crate::text::Text;
-use crate::workload::leaf::List;
 use crate::workload::meta::{Keys, Meta, OwnerReference};
-use crate::workload::pod::{Container, Env, EnvVar, PodSpec, PodTemplate, Resources, VISIBLE_DEVICES};
-use crate::workload::{KnownKind, Scope};
+
+pub use self::embed::Embedded;
 
 /// The submission being built, and what is at hand for it.
 #[derive(Debug)]
@@ -56,16 +56,6 @@ pub struct Drafted<'a> {
 
 const LABELS: &str = "metadata.labels";
 const ANNOTATIONS: &str = "metadata.annotations";
-
-/// Objects inside objects, and references from what was referred to, lead at most this deep. Each step of references
-/// costs a round of look-ups, so this bounds them too.
-const MAX_DEPTH: usize = 6;
-
-/// References of one submission.
-const MAX_REFERENCES: usize = 64;
-
-/// Bytes of all that one submission refers to.
-const MAX_REFERRED_BYTES: usize = 16 * 1024 * 1024;
 
 /// Who the object is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -233,119 +223,6 @@ impl<'a, 's> Draft<'a, 's> {
         self.submission.opaque.push(Opaque { reference, why, at });
     }
 
-    /// An object that this one refers to by name, with the path of what is inside it. While it is not brought it is
-    /// asked for; what cannot be had is opaque.
-    pub fn fetch(
-        &mut self,
-        kind: KnownKind,
-        namespace: Option<&str>,
-        name: &Text<'a>,
-        at: At,
-    ) -> Option<(&'a str, At)> {
-        let reference: Text<'a> = format!("{} {}", kind.info().kind, crate::render::shown(name)).into();
-        self.submission.references.push(reference.clone());
-        let namespace = match kind.info().scope {
-            Scope::Cluster => "",
-            Scope::Namespaced => namespace.unwrap_or(self.context.namespace),
-        };
-        let need = Need::Object {
-            kind,
-            version: kind.default_version(),
-            namespace: namespace.into(),
-            name: name.as_str().into(),
-            uid: None,
-        };
-        let over = self.submission.references.len() > MAX_REFERENCES || self.depth >= MAX_DEPTH;
-        let why = match self.context.fetched.object(&need) {
-            _ if over => Unseen::TooFar,
-            Some(Ok(json)) if self.bytes.saturating_add(json.len()) > MAX_REFERRED_BYTES => Unseen::TooFar,
-            Some(Ok(json)) => {
-                self.bytes = self.bytes.saturating_add(json.len());
-                return Some((json, self.inside(kind.info().kind, name.clone())));
-            }
-            Some(Err(absence)) => absence.into(),
-            None => {
-                if !self.needs.contains(&need) {
-                    self.needs.push(need);
-                }
-                return None;
-            }
-        };
-        self.opaque(reference, why, at);
-        None
-    }
-
-    /// An object that this one refers to, read as what the caller needs of it.
-    pub fn fetch_as<T: Deserialize<'a>>(
-        &mut self,
-        kind: KnownKind,
-        name: &Text<'a>,
-        at: At,
-    ) -> Option<(T, At)> {
-        let (json, inside) = self.fetch(kind, None, name, at)?;
-        match serde_json::from_str(json) {
-            Ok(object) => Some((object, inside)),
-            Err(_) => {
-                let reference = format!("{} {}", kind.info().kind, crate::render::shown(name));
-                self.opaque(reference, Unseen::Unreadable, at);
-                None
-            }
-        }
-    }
-
-    /// The path of what is inside another object, written `CronJob/nightly`.
-    pub fn inside(&mut self, kind: &'static str, name: Text<'a>) -> At {
-        self.paths.push(Paths::ROOT, Seg::Inside(kind, name))
-    }
-
-    /// Whether what stands that many objects further away is too far away to be read.
-    #[must_use]
-    pub fn is_too_far(&self, further: usize) -> bool {
-        self.depth.saturating_add(further) >= MAX_DEPTH
-    }
-
-    /// Reads what stands one object further away; too far away it is not read.
-    pub fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
-        if self.depth >= MAX_DEPTH {
-            return None;
-        }
-        self.depth = self.depth.saturating_add(1);
-        let read = read(self);
-        self.depth = self.depth.saturating_sub(1);
-        Some(read)
-    }
-
-    /// A whole object inside this one, or one that it refers to, in a frame of its own that the caller calls. `named`
-    /// is how to tell of it if it cannot be read.
-    pub fn embed(&mut self, object: &'a str, at: At, named: &Text<'a>) -> Embedded {
-        let Ok(meta) = serde_json::from_str::<TypeMeta<'a>>(object) else {
-            self.opaque(named.clone(), Unseen::Unreadable, at);
-            return Embedded::Unreadable;
-        };
-        let group = meta.api_version.split_once('/').map_or("", |(group, _)| group);
-        let Some(kind) = KnownKind::find(group, &meta.kind) else {
-            return Embedded::Unknown;
-        };
-        let Ok(read) = kind.read(object) else {
-            self.opaque(named.clone(), Unseen::Unreadable, at);
-            return Embedded::Unreadable;
-        };
-        let frame = self.frame(at);
-        let (root, base) = (self.root, self.base);
-        let drafted = self.deeper(|d| {
-            (d.root, d.base) = (at, frame);
-            read.draft_into(d);
-        });
-        (self.root, self.base) = (root, base);
-        match drafted {
-            Some(()) => Embedded::Frame(frame),
-            None => {
-                self.opaque(named.clone(), Unseen::TooFar, at);
-                Embedded::Unreadable
-            }
-        }
-    }
-
     /// A new frame at a field: a pod spec, a list of jobs.
     pub fn frame(&mut self, at: At) -> FrameId {
         let frame = FrameId(self.submission.frames);
@@ -414,151 +291,6 @@ impl<'a, 's> Draft<'a, 's> {
         })
     }
 
-    /// The one pod template of an object that has nothing else: called once by the object.
-    pub fn only_pod(&mut self, template: PodTemplate<'a>, at: At, runs: Runs) {
-        let frame = self.pod(template, at);
-        self.call(self.base, Text::default(), frame, OrderId(0), runs, at);
-    }
-
-    /// A pod template: its keys, and its containers in their order. Returns the pod's frame.
-    pub fn pod(&mut self, template: PodTemplate<'a>, at: At) -> FrameId {
-        self.template_meta(template.metadata, at);
-        let spec = self.field(at, "spec");
-        let frame = self.frame(spec);
-        self.containers(template.spec, frame, spec);
-        frame
-    }
-
-    /// The containers of a pod in their order: init containers one after another, then all the others at once. Returns
-    /// after what those others start.
-    pub fn containers(&mut self, spec: PodSpec<'a>, frame: FrameId, at: At) -> OrderId {
-        if let Some(place) = self.submission.parents.get_mut(frame.0 as usize) {
-            *place = at;
-        }
-        if !self.runtime_class(spec.runtime_class_name.as_ref(), at) && !spec.resource_claims.0.is_empty() {
-            let at = self.field(at, "resourceClaims");
-            self.submission.accelerator.get_or_insert(at);
-        }
-        self.submission.raw.extend(spec.volumes.map(RawValue::get));
-        let after = self.init_containers(spec.init_containers, frame, at);
-        for (container, i) in spec.containers.0.into_iter().zip(0..) {
-            let at = self.item(at, "containers", i);
-            self.container(container, Role::Main, frame, after, Runs::Once, at);
-        }
-        for (container, i) in spec.ephemeral_containers.0.into_iter().zip(0..) {
-            let at = self.item(at, "ephemeralContainers", i);
-            // Added to a pod that runs already: behind nothing, and nothing waits for it.
-            self.container(
-                container,
-                Role::Ephemeral,
-                frame,
-                OrderId(0),
-                Runs::Maybe(Void::Ephemeral),
-                at,
-            );
-        }
-        after
-    }
-
-    /// Init containers one after another. Returns the order after the last.
-    pub fn init_containers(&mut self, list: List<Container<'a>>, frame: FrameId, at: At) -> OrderId {
-        let mut after = OrderId(0);
-        for (container, i) in list.0.into_iter().zip(0..) {
-            let at = self.item(at, "initContainers", i);
-            let keeps_running = !matches!(
-                container.restart_policy.as_deref(),
-                None | Some("Never" | "OnFailure")
-            );
-            if keeps_running {
-                let runs = Runs::Maybe(Void::Sidecar);
-                self.container(container, Role::Sidecar, frame, after, runs, at);
-            } else {
-                let id = self.container(container, Role::Init, frame, after, Runs::Once, at);
-                after = self.order(Order::Done(id));
-            }
-        }
-        after
-    }
-
-    /// An environment variable below `at`, which may stand for a key. Returns whether it gives access to accelerators.
-    pub fn variable(&mut self, variable: EnvVar<'a>, at: At, seg: Seg<'a>) -> bool {
-        let visible = variable.name.as_str() == VISIBLE_DEVICES;
-        if let Some(name) = crate::declaration::env_key(&variable.name) {
-            let at = self.paths.push(at, seg);
-            let key = Key {
-                name,
-                value: variable.value,
-                carrier: Carrier::Env,
-                at,
-            };
-            self.submission.keys.push(key);
-        }
-        visible
-    }
-
-    /// The variables in `env` at a field. Returns whether one of them gives access to accelerators.
-    pub fn variables(&mut self, variables: Vec<EnvVar<'a>>, at: At) -> bool {
-        let mut visible_devices = false;
-        for (variable, i) in variables.into_iter().zip(0..) {
-            visible_devices |= self.variable(variable, at, Seg::Item("env", i));
-        }
-        visible_devices
-    }
-
-    /// A container.
-    pub fn container(
-        &mut self,
-        container: Container<'a>,
-        role: Role,
-        frame: FrameId,
-        after: OrderId,
-        runs: Runs,
-        at: At,
-    ) -> NodeId {
-        let asks = self.asks(container.resources.as_ref());
-        let raw_env = container.env.raw;
-        let visible_devices = self.env(container.env, at);
-        let run = Run {
-            role,
-            image: container.image,
-            command: container.command.map(|list| list.0),
-            args: container.args.map(|list| list.0),
-            rewritten: container.rewritten,
-            accelerated: asks || visible_devices,
-            raw: [container.env_from, container.volume_mounts, container.lifecycle]
-                .into_iter()
-                .flatten()
-                .map(RawValue::get)
-                .chain(raw_env)
-                .collect(),
-        };
-        self.run(frame, container.name, run, after, runs, at)
-    }
-
-    /// Whether resources ask for an accelerator.
-    #[must_use]
-    pub fn asks(&self, resources: Option<&Resources<'a>>) -> bool {
-        resources.is_some_and(|resources| {
-            let mut names = resources.limits.0.iter().chain(&resources.requests.0);
-            names.any(|name| self.context.settings.is_accelerator(name)) || !resources.claims.0.is_empty()
-        })
-    }
-
-    /// The variables of a container: its keys, and whether they give access to accelerators.
-    pub fn env(&mut self, env: Env<'a>, at: At) -> bool {
-        self.variables(env.variables, at)
-    }
-
-    /// The runtime class of a pod: some give access to accelerators.
-    pub fn runtime_class(&mut self, class: Option<&Text<'a>>, at: At) -> bool {
-        let accelerated = class.is_some_and(|class| self.context.settings.is_accelerated_class(class));
-        if accelerated {
-            let at = self.field(at, "runtimeClassName");
-            self.submission.accelerator.get_or_insert(at);
-        }
-        accelerated
-    }
-
     /// Something that is no container asks for accelerators.
     pub fn accelerate(&mut self, at: At) {
         self.submission.accelerator.get_or_insert(at);
@@ -583,27 +315,6 @@ impl<'a, 's> Draft<'a, 's> {
             at,
         })
     }
-}
-
-/// What came of an object inside another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Embedded {
-    /// It was read, and is this frame.
-    Frame(FrameId),
-    /// It is of a kind that datagate does not read; the caller knows whether that matters.
-    Unknown,
-    /// It cannot be read, and is opaque already.
-    Unreadable,
-}
-
-/// `apiVersion` and `kind`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct TypeMeta<'a> {
-    #[serde(borrow, default)]
-    api_version: Text<'a>,
-    #[serde(borrow, default)]
-    kind: Text<'a>,
 }
 
 /// Whether anything is set in a status: clients write the empty one of their types, `{"startedAt": null}`.

@@ -14,9 +14,10 @@ mod invalid;
 mod policy;
 mod text;
 
-pub use answer::{Answer, Cause, DECISION_ID, answer, decision_id, field, refusal};
+pub use answer::{Answer, Cause, DECISION_ID, answer, decision_id, field, refusal, stale};
 pub use policy::{
-    Ready, ancestry, not_accepted, paused_regions, ready, record_not_accepted, reviews, summary,
+    Alteration, Altered, Ready, ancestry, not_accepted, paused_regions, ready, record_not_accepted, reviews,
+    summary,
 };
 
 /// At most this many characters of a user's own text.

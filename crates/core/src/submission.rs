@@ -297,6 +297,8 @@ pub enum Unseen {
     Elsewhere,
     /// It is a text that is completed only when it runs.
     Late,
+    /// It is a text in another place, which may be changed at any time and is not asked for.
+    NotRead,
     /// It is encoded in a way that datagate does not read.
     Encoded,
     /// It is a status that somebody else than the controller wrote, and the controller runs by it.

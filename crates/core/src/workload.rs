@@ -20,6 +20,7 @@ pub mod appwrapper;
 pub mod argo;
 pub mod batch;
 pub mod flyte;
+pub mod head;
 pub mod jobset;
 pub mod katib;
 pub mod kubeflow;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rustls::crypto::CryptoProvider;
 use rustls::sign::CertifiedKey;
-use rustls::{Error as TlsError, InconsistentKeys};
+use rustls::{CertificateError, Error as TlsError, InconsistentKeys};
 use rustls_pki_types::pem::{Error as PemError, PemObject as _};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::extensions::GeneralName;
@@ -140,6 +140,15 @@ pub(super) struct Bytes {
     key: Vec<u8>,
 }
 
+/// A certificate and its key that did not come from files.
+#[derive(Debug)]
+pub struct Given {
+    /// The server's certificate first, then those that lead to the CA.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Its private key.
+    pub key: PrivateKeyDer<'static>,
+}
+
 /// A certificate that can be served.
 pub(super) struct Pair {
     pub key: Arc<CertifiedKey>,
@@ -178,6 +187,26 @@ impl Bytes {
 }
 
 impl Pair {
+    /// A certificate of our own making, so that only a bug could make it unfit.
+    pub(super) fn of(given: Given, provider: &CryptoProvider) -> Result<Self, TlsError> {
+        let malformed = || TlsError::InvalidCertificate(CertificateError::BadEncoding);
+        let leaf = given.chain.first().ok_or_else(malformed)?;
+        let (_, leaf) = X509Certificate::from_der(leaf).map_err(|_| malformed())?;
+        let time = |seconds| Timestamp::from_second(seconds).map_err(|_| malformed());
+        let (not_before, not_after) = (
+            time(leaf.validity().not_before.timestamp())?,
+            time(leaf.validity().not_after.timestamp())?,
+        );
+        let serial = leaf.raw_serial_as_string();
+        let key = CertifiedKey::from_der(given.chain.clone(), given.key, provider)?;
+        Ok(Self {
+            key: Arc::new(key),
+            serial,
+            not_before,
+            not_after,
+        })
+    }
+
     /// Makes sure that the bytes are a certificate with its key that a client could accept `now`.
     pub(super) fn parse(
         files: &CertFiles,
@@ -264,7 +293,7 @@ impl Pair {
     }
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, CertError> {
+pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, CertError> {
     let failed = |source| CertError::Read {
         path: path.to_owned(),
         source,

@@ -30,7 +30,7 @@ impl Server {
         kubeconfig: &Path,
         port: u16,
         admin: u16,
-        flags: &[String],
+        more: &[String],
     ) -> Self {
         let dir = cluster.dir().join(format!("server-{port}"));
         fs::create_dir(&dir).unwrap();
@@ -45,7 +45,7 @@ impl Server {
             .arg(format!("--tls-cert={}", dir.join("tls.crt").display()))
             .arg(format!("--tls-key={}", dir.join("tls.key").display()))
             .args(["--namespace=datagate-system", "--webhook-name=datagate"])
-            .args(flags);
+            .args(more);
         let child = spawn(&mut command, &dir);
         cluster.end_with(child.id()).unwrap();
         Self {
@@ -93,6 +93,13 @@ impl Server {
         Ok((code, body.to_owned()))
     }
 
+    /// A metric without labels; none: it is not told.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let text = self.admin("/metrics").ok()?.1;
+        let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+        text.lines().find_map(value)
+    }
+
     /// The end of its diagnostics.
     pub fn log(&self) -> String {
         let log = fs::read_to_string(self.dir.join("log")).unwrap_or_default();
@@ -122,10 +129,15 @@ impl Server {
 
     /// SIGTERM.
     pub fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// A signal, as `kill` knows it.
+    pub fn signal(&self, signal: &str) {
         let id = self.child.lock().unwrap().id().to_string();
         assert!(
             Command::new("kill")
-                .args(["-TERM", &id])
+                .args([signal, &id])
                 .status()
                 .unwrap()
                 .success()

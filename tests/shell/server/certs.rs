@@ -81,7 +81,9 @@ async fn a_server_that_starts_without_a_certificate_waits_for_one() {
     let ready = Client::get(rig.admin, "/readyz").await;
     assert_eq!(ready.status, 503);
     assert!(
-        ready.body.contains("[-] certificate: cannot read"),
+        ready
+            .body
+            .contains("[-] certificate: its files cannot be used: cannot read"),
         "{}",
         ready.body
     );

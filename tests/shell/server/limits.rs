@@ -2,6 +2,7 @@
 
 use datagate::metrics::Outcome;
 use datagate::server::Config;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, split};
 
 use crate::client::{LONG, head, post};
@@ -200,9 +201,11 @@ async fn heads_are_bounded() {
 }
 
 #[tokio::test]
-async fn beyond_the_cap_new_connections_wait_for_a_place() {
+async fn beyond_the_cap_new_connections_are_told_to_come_again() {
     let rig = Rig::start(Config {
         max_connections: 2,
+        spare_connections: 1,
+        connection_wait: ms(20),
         shed_idle: LONG,
         ..patient()
     })
@@ -210,13 +213,48 @@ async fn beyond_the_cap_new_connections_wait_for_a_place() {
     let mut first = rig.client().await;
     let second = rig.client().await;
     first.post("x").await.unwrap();
-    let third = tokio::spawn(crate::client::Client::connect(rig.webhook));
-    // Both places are taken as long as nobody leaves.
-    first.post("x").await.unwrap();
-    assert!(!third.is_finished());
+    let mut third = rig.client().await;
+    let answer = third.post("x").await.unwrap();
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
+    assert_eq!(answer.body, "too many connections are open\n");
+    assert!(answer.closes());
+    assert!(third.closed().await);
+    drop(third);
+    // It takes the place of nobody, and whoever has one is served.
     assert_eq!(rig.metrics.server.connections.get(), 2);
+    assert_eq!(rig.metrics.server.requests(Outcome::OverBudget), 1);
+    assert_eq!(first.post("x").await.unwrap().status, 200);
     drop(second);
-    assert_eq!(third.await.unwrap().unwrap().post("x").await.unwrap().status, 200);
+    until("a place is free", async || {
+        rig.metrics.server.connections.get() == 1
+    })
+    .await;
+    assert_eq!(rig.client().await.post("x").await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn beyond_the_cap_a_connection_waits_a_moment_for_a_place() {
+    let rig = Rig::start(Config {
+        max_connections: 1,
+        spare_connections: 1,
+        connection_wait: LONG,
+        shed_idle: LONG,
+        ..patient()
+    })
+    .await;
+    let mut first = rig.client().await;
+    first.post("x").await.unwrap();
+    let connect = || tokio::spawn(crate::client::Client::connect(rig.webhook));
+    // One waits in a spare place, and one in the system's queue.
+    let mut waiting = FuturesUnordered::from_iter([connect(), connect()]);
+    first.post("x").await.unwrap();
+    assert!(waiting.iter().all(|it| !it.is_finished()));
+    drop(first);
+    for _ in 0..2 {
+        let mut served = waiting.next().await.unwrap().unwrap().unwrap();
+        assert_eq!(served.post("x").await.unwrap().status, 200);
+    }
+    assert_eq!(rig.metrics.server.requests(Outcome::OverBudget), 0);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The answer to a request: what kubectl, GitOps tools and the audit log show of a decision.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use super::{cut, instant, shown, text};
 
@@ -121,6 +122,16 @@ pub fn refusal(uid: &str, code: u16, reason: &'static str, why: &str) -> Answer 
         warnings: Vec::new(),
         audit: vec![("decision", uid.to_owned())],
     }
+}
+
+/// Why a request is refused that would be admitted if policies were still what they were so long ago.
+#[must_use]
+pub fn stale(age: Duration) -> String {
+    format!(
+        "it has heard nothing from the API server for {} s, so policies may have changed. Try again; if it lasts, tell \
+         your platform team",
+        age.as_secs()
+    )
 }
 
 fn with_action(decision: &Decision, action: Action) -> Vec<&Finding> {

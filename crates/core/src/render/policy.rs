@@ -9,6 +9,9 @@ use crate::policy::{Entry, Match, Policy};
 use crate::region::Region;
 use crate::vocabulary::Action;
 
+/// Names in a message.
+const MAX_NAMES: usize = 3;
+
 /// One sentence for each entry that is in effect or to come, capped.
 #[must_use]
 pub fn summary(policy: &Policy, now: Timestamp) -> String {
@@ -95,32 +98,125 @@ pub fn paused_regions(policy: &Policy, now: Timestamp) -> Vec<Region> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "a variant's doc says what its fields are")]
 pub enum Ready<'a> {
-    /// Decisions are made by it.
-    Enforced,
+    /// Decisions are made by it, but for namespaces that it names and the platform team leaves out.
+    Enforced { left_out: &'a [Box<str>] },
     /// The newest version cannot be read.
     NotAccepted,
     /// The webhook configuration of this name does not exist.
     WebhookMissing { name: &'a str },
+    /// It is not what it must be.
+    WebhookAltered {
+        name: &'a str,
+        alterations: &'a [Alteration],
+    },
     /// Whether it exists could not be found out.
     WebhookUnknown { name: &'a str },
     /// The server only observes.
     ObserveMode,
     /// Namespaces that it governs and the API server does not ask about: some of their names, and how many there are.
     NamespacesNotCovered { names: &'a [Box<str>], count: usize },
+    /// Replicas that do not decide by this version yet, of so many.
+    ReplicasBehind { names: &'a [Box<str>], of: usize },
+    /// No replica is ready to decide.
+    NoReplicaReady,
+    /// The reports of the replicas cannot be seen.
+    ReplicasUnknown,
+}
+
+/// How an entry of the webhook configuration lets pass what datagate should be asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alteration {
+    /// The entry's name.
+    pub entry: Box<str>,
+    /// What is wrong with it.
+    pub what: Altered,
+}
+
+/// What is wrong with an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Altered {
+    /// It is gone.
+    Gone,
+    /// Its `failurePolicy` is not Fail.
+    Ignores,
+    /// Its rules leave out resources: the first, and how many there are.
+    Rules(Box<str>, usize),
+    /// It has an `objectSelector`.
+    Objects,
+    /// Its `namespaceSelector` leaves out this namespace, which the server was not told to leave out.
+    Namespace(Box<str>),
+    /// Its `namespaceSelector` asks for this label.
+    Label(Box<str>),
+    /// It has a match condition of this name, which datagate does not know.
+    Condition(Box<str>),
+    /// It asks a Service of this namespace, which is not datagate's.
+    Elsewhere(Box<str>),
+}
+
+impl Altered {
+    fn text(&self, entry: &str) -> String {
+        let shown = super::shown;
+        match self {
+            Self::Gone => format!("{entry} is gone"),
+            Self::Ignores => format!("failurePolicy of {entry} is not Fail"),
+            Self::Rules(first, count) => {
+                let more = match count.saturating_sub(1) {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                format!("the rules of {entry} leave out {first}{more}")
+            }
+            Self::Objects => format!("{entry} has an objectSelector"),
+            Self::Namespace(name) => format!("namespaceSelector of {entry} leaves out {}", shown(name)),
+            Self::Label(key) => format!("namespaceSelector of {entry} selects by {}", shown(key)),
+            Self::Condition(name) => format!("{entry} has a match condition {}", shown(name)),
+            Self::Elsewhere(namespace) => {
+                format!("{entry} asks a Service in namespace {}", shown(namespace))
+            }
+        }
+    }
+}
+
+impl Ready<'_> {
+    /// The condition's status and reason.
+    #[must_use]
+    pub const fn verdict(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Enforced { .. } => ("True", "Enforced"),
+            Self::NotAccepted => ("False", "NotAccepted"),
+            Self::WebhookMissing { .. } => ("False", "WebhookMissing"),
+            Self::WebhookAltered { .. } => ("False", "WebhookAltered"),
+            Self::WebhookUnknown { .. } => ("Unknown", "WebhookUnknown"),
+            Self::ObserveMode => ("False", "ObserveMode"),
+            Self::NamespacesNotCovered { .. } => ("False", "NamespacesNotCovered"),
+            Self::ReplicasBehind { .. } => ("False", "ReplicasBehind"),
+            Self::NoReplicaReady => ("False", "NoReplicaReady"),
+            Self::ReplicasUnknown => ("Unknown", "ReplicasUnknown"),
+        }
+    }
 }
 
 /// What the condition `Ready` says.
 #[must_use]
 pub fn ready(ready: Ready<'_>) -> String {
     match ready {
-        Ready::Enforced => "Workloads are decided by this version.".to_owned(),
+        Ready::Enforced { left_out: [] } => "Workloads are decided by this version.".to_owned(),
+        Ready::Enforced { left_out } => format!(
+            "Workloads are decided by this version, except in namespaces that the platform team leaves out: {}.",
+            cut(left_out, MAX_NAMES)
+        ),
         Ready::NotAccepted => "This version cannot be read; see Accepted.".to_owned(),
         Ready::WebhookMissing { name } => format!(
             "The ValidatingWebhookConfiguration {name} does not exist, so the API server asks nobody and admits \
              everything. Install the chart again."
         ),
+        Ready::WebhookAltered { name, alterations } => format!(
+            "The ValidatingWebhookConfiguration {name} was altered, so that workloads may pass unseen: {}. Install the \
+             chart again.",
+            cut(alterations.iter().map(|it| it.what.text(&it.entry)), 2)
+        ),
         Ready::WebhookUnknown { name } => format!(
-            "Cannot see whether the ValidatingWebhookConfiguration {name} exists. Allow datagate to get it; its log has the error."
+            "Cannot see the ValidatingWebhookConfiguration {name}. Allow datagate to get, list and watch it; its log has the error."
         ),
         Ready::ObserveMode => {
             "The server only observes: Deny acts as Audit. Set the chart's mode to Enforce.".to_owned()
@@ -138,6 +234,21 @@ pub fn ready(ready: Ready<'_>) -> String {
                 "{count} governed {namespaces} {lack} the label datagate.dev/workloads: All, so plain workloads there are not seen: {}{more}.",
                 names.join(", ")
             )
+        }
+        Ready::ReplicasBehind { names, of } => format!(
+            "{} of {of} ready replicas do not decide by this version yet: {}. If it lasts, their logs say why.",
+            names.len(),
+            cut(names, MAX_NAMES)
+        ),
+        Ready::NoReplicaReady => {
+            "No replica is ready to decide, so governed workloads are refused. GET /readyz of the pods says what they \
+             wait for."
+                .to_owned()
+        }
+        Ready::ReplicasUnknown => {
+            "Cannot see by what the replicas decide. Allow datagate to list, watch, create and patch leases in its \
+             namespace; its log has the error."
+                .to_owned()
         }
     }
 }

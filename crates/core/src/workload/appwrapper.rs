@@ -8,10 +8,12 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::head::Head;
 use super::leaf::List;
 use super::meta::{Meta, null_is_default};
 use super::{Info, Kind};
 use crate::draft::{Draft, Embedded};
+use crate::render::shown;
 use crate::submission::{OrderId, Runs, Unseen};
 use crate::text::Text;
 
@@ -50,15 +52,6 @@ struct Component<'a> {
     pod_set_infos: List<Meta<'a>>,
 }
 
-/// Who a component is.
-#[derive(Debug, Default, Deserialize)]
-struct Named<'a> {
-    #[serde(borrow, default, deserialize_with = "null_is_default")]
-    kind: Text<'a>,
-    #[serde(borrow, default, deserialize_with = "null_is_default")]
-    metadata: Meta<'a>,
-}
-
 impl Kind for AppWrapperKind {
     const INFO: Info = Info {
         proof: "what proves it in the kind of the component that trains; nothing of another component",
@@ -90,11 +83,15 @@ impl Kind for AppWrapperKind {
                 continue;
             };
             let at = d.field(at, "template");
-            let named: Named<'a> = serde_json::from_str(template.get()).unwrap_or_default();
-            let told = crate::render::shown(&format!("{} {}", named.kind, named.metadata.name));
-            match d.embed(template.get(), at, &told.clone().into()) {
+            let head = Head::of(template.get());
+            let (kind, name) = head
+                .as_ref()
+                .map_or(Default::default(), |head| (&*head.kind, &*head.name));
+            let told = shown(&format!("{kind} {name}"));
+            match d.embed(template.get(), head.as_ref(), at, &told.clone().into()) {
                 Embedded::Frame(frame) => {
-                    d.call(base, named.metadata.name, frame, OrderId(0), Runs::Once, at);
+                    let name = head.map(|head| head.name).unwrap_or_default();
+                    d.call(base, name, frame, OrderId(0), Runs::Once, at);
                 }
                 Embedded::Unknown => {
                     d.raw(Some(template));

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::accounts::KATIB;
+use super::head::Head;
 use super::leaf::Count;
 use super::meta::{Meta, null_is_default};
 use super::pod::Container;
@@ -52,10 +53,10 @@ impl<'a> MetricsCollectorSpec<'a> {
 
 /// The object that a trial runs. Every kind that datagate does not read may run anything.
 fn embed<'a>(json: &'a str, at: At, d: &mut Draft<'a, '_>) {
-    let named: Named<'a> = serde_json::from_str(json).unwrap_or_default();
+    let head = Head::of(json);
     let base = d.base();
-    let told: Text<'a> = shown(&named.kind).into();
-    match d.embed(json, at, &told) {
+    let told: Text<'a> = shown(head.as_ref().map_or("", |head| &head.kind)).into();
+    match d.embed(json, head.as_ref(), at, &told) {
         Embedded::Frame(frame) => {
             d.call(base, Text::default(), frame, OrderId(0), Runs::Once, at);
         }
@@ -65,13 +66,6 @@ fn embed<'a>(json: &'a str, at: At, d: &mut Draft<'a, '_>) {
         }
         Embedded::Unreadable => d.raw_text(Some(json)),
     }
-}
-
-/// What a trial runs is of this kind.
-#[derive(Debug, Default, Deserialize)]
-struct Named<'a> {
-    #[serde(borrow, default, deserialize_with = "null_is_default")]
-    kind: Text<'a>,
 }
 
 /// `kubeflow.org` Experiment.
@@ -136,7 +130,7 @@ impl ConfigMapSource<'_> {
         let namespace = shown(&self.config_map_namespace);
         d.opaque(
             format!("{path} of ConfigMap {namespace}/{name}"),
-            Unseen::Late,
+            Unseen::NotRead,
             at,
         );
     }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::accounts::KUBERAY;
+use super::head::Head;
 use super::leaf::{Count, Entries, List};
 use super::meta::{Meta, null_is_default};
 use super::pod::{Container, PodTemplate};
@@ -182,7 +183,7 @@ fn existing<'a>(selector: Entries<'a, Text<'a>>, at: At, d: &mut Draft<'a, '_>) 
         return;
     };
     let reference: Text<'a> = format!("RayCluster {}", crate::render::shown(&name)).into();
-    match d.embed(json, inside, &reference) {
+    match d.embed(json, Head::of(json).as_ref(), inside, &reference) {
         Embedded::Frame(frame) => {
             d.call(d.base(), name, frame, OrderId(0), Runs::Once, at);
         }

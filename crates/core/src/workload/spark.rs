@@ -269,7 +269,7 @@ impl<'a> Spec<'a> {
         let conf = Conf(&self.spark_conf.entries);
         for key in conf.unseen() {
             let at = d.entry(at, "sparkConf", key);
-            d.opaque(key.clone(), Unseen::Elsewhere, at);
+            d.opaque(key.clone(), Unseen::NotRead, at);
         }
         // Whatever the one asks for is the other's too: both train, whichever has the accelerators.
         let mut asks = self.driver.asks("driver", &conf);

@@ -10,6 +10,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::accounts::VOLCANO;
+use super::head::Head;
 use super::leaf::{Count, List};
 use super::meta::{Meta, null_is_default};
 use super::pod::PodTemplate;
@@ -338,7 +339,7 @@ impl Kind for CommandKind {
             return;
         };
         let reference: Text<'a> = format!("Job {}", crate::render::shown(&target.name)).into();
-        match d.embed(json, inside, &reference) {
+        match d.embed(json, Head::of(json).as_ref(), inside, &reference) {
             Embedded::Frame(frame) => {
                 d.call(d.base(), target.name, frame, OrderId(0), Runs::Once, at);
             }

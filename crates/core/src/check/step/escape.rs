@@ -123,7 +123,8 @@ pub(super) fn void(submission: &Submission<'_>, calls: &Calls, step_id: NodeId, 
     }
 }
 
-/// The way by which a trainer starts although nothing on it is in the mask: the names of the tasks, the trainer last.
+/// The way by which a trainer starts although nothing on it is in the mask: the names of the tasks, the trainer last. Empty
+/// if it waits for nothing, where a way would only say in which pod it is.
 pub(super) fn way(
     submission: &Submission<'_>,
     calls: &Calls,
@@ -134,6 +135,7 @@ pub(super) fn way(
     let mut names: Vec<Box<str>> = Vec::new();
     let mut seen = HashSet::new();
     let mut next = Some(trainer);
+    let mut waits = false;
     while let Some(node) = next
         .filter(|node| seen.insert(*node))
         .and_then(|id| submission.node(id))
@@ -143,8 +145,12 @@ pub(super) fn way(
             names.push((*node.name).into());
         }
         let without = |id: &&NodeId| proof.before(**id) & mask == 0;
-        next = waited_for(submission, proof, node.after, mask)
-            .or_else(|| calls.of_frame(node.frame).iter().find(without).copied());
+        let waited = waited_for(submission, proof, node.after, mask);
+        waits |= waited.is_some();
+        next = waited.or_else(|| calls.of_frame(node.frame).iter().find(without).copied());
+    }
+    if !waits {
+        return Vec::new();
     }
     names.reverse();
     names
