@@ -285,6 +285,8 @@ impl std::fmt::Debug for Tracer {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
+    use futures::FutureExt as _;
+
     use super::*;
 
     #[test]
@@ -310,8 +312,12 @@ mod tests {
 
     #[test]
     fn outside_of_a_request_nothing_is_noted() {
-        let mut noted = false;
-        note(|_| noted = true);
-        assert!(!noted);
+        let mut noted = 0;
+        note(|_| noted += 1);
+        // As without --otlp-endpoint.
+        within(None, async { note(|_| noted += 1) })
+            .now_or_never()
+            .unwrap();
+        assert_eq!(noted, 0);
     }
 }

@@ -23,6 +23,7 @@ mod index;
 mod kinds;
 mod messages;
 mod never_in_the_way;
+mod observability;
 mod operating;
 mod process;
 mod replicas;

@@ -21,9 +21,6 @@ use serde_json::Value;
 
 use super::{expect, root, yaml};
 
-/// Metrics of the contract between the parts of the program that are not there yet. One that is there must go from here.
-const AWAITED: &[(&str, &[&str])] = &[];
-
 /// What the API server tells.
 const OTHERS: &[(&str, &[&str])] = &[
     (
@@ -181,11 +178,6 @@ fn known() -> BTreeMap<String, BTreeSet<String>> {
         for series in family.series {
             known.insert(series, family.labels.clone());
         }
-    }
-    for (name, labels) in AWAITED {
-        let labels = labels.iter().map(|it| (*it).to_owned()).collect();
-        let there = known.insert((*name).to_owned(), labels);
-        assert!(there.is_none(), "{name} is there: take it out of AWAITED");
     }
     for (name, labels) in OTHERS {
         let labels = labels.iter().map(|it| (*it).to_owned()).collect();

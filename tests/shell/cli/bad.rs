@@ -228,3 +228,27 @@ fn all_problems_are_told_at_once() {
         ended.err
     );
 }
+
+#[test]
+fn a_key_that_is_no_key() {
+    let desk = Desk::new();
+    desk.put("short", "0123456789abcdef\n");
+    let serve = |key: &str| {
+        desk.run(&[
+            "serve",
+            "--tls-cert=c",
+            "--tls-key=k",
+            "--log-format=text",
+            &format!("--pseudonymise-key={key}"),
+        ])
+    };
+    // Names must not go into the log unprotected because of a slip.
+    expect(
+        &serve("short"),
+        "--pseudonymise-key short: the key has 16 bytes, 32 are needed. Make one: openssl rand -hex 32",
+    );
+    expect(
+        &serve("none"),
+        "cannot read --pseudonymise-key none: No such file or directory (os error 2)",
+    );
+}
