@@ -9,8 +9,11 @@ use serde::Serialize;
 use crate::load::Tally;
 
 /// All figures so far.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 pub struct Figures {
+    /// Processors of the machine that all of the cluster and the load share.
+    cores: usize,
+    form: &'static str,
     scenarios: Vec<Scenario>,
 }
 
@@ -27,6 +30,14 @@ struct Scenario {
 }
 
 impl Figures {
+    pub fn new(long: bool) -> Self {
+        Self {
+            cores: std::thread::available_parallelism().map_or(0, usize::from),
+            form: if long { "long" } else { "short" },
+            scenarios: Vec::new(),
+        }
+    }
+
     /// Something that was done a number of times under load.
     pub fn load(&mut self, name: &str, times: usize, tally: Tally) {
         println!(

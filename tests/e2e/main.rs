@@ -55,7 +55,8 @@ fn main() -> ExitCode {
         cluster,
         image,
         long,
-        figures: Figures::default(),
+        previous: false,
+        figures: Figures::new(long),
     };
 
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);

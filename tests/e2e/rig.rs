@@ -22,6 +22,8 @@ pub struct Rig {
     pub image: PathBuf,
     /// All repetitions, or only as many as show that it works.
     pub long: bool,
+    /// What is installed at first is the previous chart, and not that of today.
+    pub previous: bool,
     pub figures: Figures,
 }
 

@@ -29,8 +29,12 @@ pub const STEPS: &[Step] = &[
         "jobs of a CronJob are refused once a pause starts",
         first_day::cron_job,
     ),
-    ("the chart is upgraded under load", storm::upgrade),
+    (
+        "the previous chart is upgraded under load",
+        storm::upgrade_from_previous,
+    ),
     ("helm test", first_day::helm_test),
+    ("an upgrade under load", storm::upgrade),
     ("a rolling restart under load", storm::rolling_restart),
     ("a new leaf under load", storm::leaf_rotation),
     ("a new CA under load", storm::ca_rotation),

@@ -56,9 +56,11 @@ pub fn install(rig: &mut Rig) -> Done {
     let restricted = json!({"pod-security.kubernetes.io/enforce": "restricted"});
     rig.namespace(SYSTEM, &restricted);
     let previous = previous_chart(rig);
-    if previous.is_none() {
+    rig.previous = previous.is_some();
+    if !rig.previous {
         println!(
-            "      this checkout has no commit {PREVIOUS}; the chart of today stands in for the previous one"
+            "      no upgrade from the previous chart: commit {PREVIOUS} is not in this checkout, which has no history or \
+             not all of it (`git fetch --unshallow` brings it); today's chart is installed"
         );
     }
     let chart = previous.unwrap_or_else(chart);

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use datagate_env::stdout_of;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Done;
 use crate::rig::{LONG, RELEASE, Rig, SYSTEM, is_true};
@@ -77,6 +77,9 @@ pub fn node(rig: &mut Rig) -> Done {
 }
 
 pub fn uninstall(rig: &mut Rig) -> Done {
+    rig.wait("every replica reports by a Lease", || {
+        (leases(rig).len() == 3).then_some(())
+    });
     rig.helm(&["uninstall", RELEASE, "--namespace", SYSTEM, "--wait"]);
     let hooks = rig.cluster.get(["validatingwebhookconfigurations"]).unwrap();
     assert_eq!(hooks["items"], json!([]));
@@ -101,7 +104,23 @@ pub fn uninstall(rig: &mut Rig) -> Done {
             .any(|name| name.as_str().is_some_and(|name| name.starts_with(RELEASE))))
         .then_some(())
     });
+    // What datagate made goes with its owner, save the Lease of the election, which has none; docs/operating.md says so.
+    rig.wait("the CA is gone", || {
+        let name = ["secrets", "--namespace", SYSTEM];
+        let secrets = rig.cluster.get(name).ok()?;
+        secrets["items"].as_array()?.is_empty().then_some(())
+    });
+    rig.wait("only the Lease of the election is left", || {
+        (leases(rig) == [RELEASE]).then_some(())
+    });
     Done::Yes
+}
+
+/// The names of the Leases in datagate's namespace.
+fn leases(rig: &Rig) -> Vec<String> {
+    let leases = rig.cluster.get(["leases", "--namespace", SYSTEM]).unwrap();
+    let name = |lease: &Value| lease["metadata"]["name"].as_str().unwrap().to_owned();
+    leases["items"].as_array().unwrap().iter().map(name).collect()
 }
 
 fn scale(rig: &Rig, replicas: u32) {

@@ -6,27 +6,51 @@ use serde_json::Value;
 use super::Done;
 use super::first_day::chart;
 use crate::load::Load;
-use crate::rig::{RELEASE, Rig, SYSTEM};
+use crate::rig::{RELEASE, Rig, SYSTEM, is_true};
+use crate::workloads::{FREE, PAUSED, TEAM, training};
 
 /// The Secret with the CA that datagate manages.
 const CA_SECRET: &str = "datagate-ca";
 
-pub fn upgrade(rig: &mut Rig) -> Done {
-    let load = Load::start(rig, "upgrade");
-    let chart = chart();
-    rig.helm(&[
-        "upgrade",
-        RELEASE,
-        chart.to_str().unwrap(),
-        "--namespace",
-        SYSTEM,
-        "--wait",
-        "--timeout=120s",
-    ]);
-    rig.wait_rolled_out();
+/// From a chart whose CA came from a template to one whose CA is datagate's own: Helm takes the old bundle away before the
+/// first new replica can write its own. What is governed is refused for as long, and nothing may get past.
+pub fn upgrade_from_previous(rig: &mut Rig) -> Done {
+    if !rig.previous {
+        return Done::Skipped("there is no previous chart in this checkout's history".to_owned());
+    }
+    assert!(
+        !manages_ca(rig),
+        "the previous chart has Secret {CA_SECRET}: then nobody may notice"
+    );
+    let load = Load::start(rig, "previous");
+    upgrade_to(rig, &[]);
+    rig.wait_refused(&training(TEAM, "probe", Some(PAUSED), None), "[RegionPaused]");
+    rig.wait_admitted(&training(TEAM, "probe", Some(FREE), None));
     let tally = load.end(rig);
+    rig.figures
+        .load("upgrade from the chart with a CA by template", 1, tally.clone());
     tally.nothing_got_past();
-    rig.figures.load("upgrade from the previous chart", 1, tally);
+    assert!(manages_ca(rig));
+    Done::Yes
+}
+
+/// What an upgrade from a released chart is: other pods, and the CA stays.
+pub fn upgrade(rig: &mut Rig) -> Done {
+    let (before, pods) = (secret(rig)["data"].clone(), names(rig));
+    let load = Load::start(rig, "upgrade");
+    upgrade_to(
+        rig,
+        &["--reset-then-reuse-values", "--set=podAnnotations.run=e2e"],
+    );
+    let tally = load.end(rig);
+    rig.figures.load("upgrade", 1, tally.clone());
+    tally.nobody_noticed();
+    let now = names(rig);
+    assert!(
+        now.len() == 2 && !now.iter().any(|name| pods.contains(name)),
+        "{now:?}"
+    );
+    assert_eq!(secret(rig)["data"], before, "the CA must stay");
     Done::Yes
 }
 
@@ -51,7 +75,7 @@ pub fn leaf_rotation(rig: &mut Rig) -> Done {
     let times = if rig.long { 20 } else { 3 };
     let load = Load::start(rig, "leaf");
     for number in 0..times {
-        let before = serials(rig);
+        let before = known_serials(rig);
         annotate(rig, &format!("datagate.dev/renew-leaf=e2e-{number}"));
         wait_renewed(rig, &before);
     }
@@ -68,7 +92,7 @@ pub fn ca_rotation(rig: &mut Rig) -> Done {
     let times = if rig.long { 3 } else { 1 };
     let load = Load::start(rig, "ca");
     for number in 0..times {
-        let (before, signer) = (serials(rig), secret(rig)["data"]["ca.crt"].clone());
+        let (before, signer) = (known_serials(rig), secret(rig)["data"]["ca.crt"].clone());
         annotate(rig, &format!("datagate.dev/rotate-ca=e2e-{number}"));
         rig.wait("another CA signs", || {
             (secret(rig)["data"]["ca.crt"] != signer).then_some(())
@@ -83,13 +107,14 @@ pub fn ca_rotation(rig: &mut Rig) -> Done {
 }
 
 pub fn kill(rig: &mut Rig) -> Done {
-    let times = if rig.long { 5 } else { 1 };
+    // The kubelet waits ever longer before it starts the same container again.
+    let times = if rig.long { 6 } else { 3 };
     let load = Load::start(rig, "kill");
     for _ in 0..times {
         let before = restarts(rig);
-        // By its number inside the node, where no process of the host is to be seen.
-        let script = r#"for p in /proc/[0-9]*; do
-            [ "$(cat "$p/comm")" = datagate ] && kill -KILL "${p#/proc/}" && exit 0
+        // The oldest, so that they take turns; by its number inside the node, where no process of the host is to be seen.
+        let script = r#"for p in $(ls /proc | grep '^[0-9]*$' | sort -n); do
+            [ "$(cat "/proc/$p/comm")" = datagate ] && kill -KILL "$p" && exit 0
         done 2>/dev/null; exit 1"#;
         stdout_of(rig.cluster.on_node("/bin/sh").args(["-c", script])).unwrap();
         rig.wait("the kubelet starts it again", || {
@@ -102,6 +127,27 @@ pub fn kill(rig: &mut Rig) -> Done {
     // Its connections break and its address is still asked for a moment: those requests are refused, and none gets past.
     tally.nothing_got_past();
     Done::Yes
+}
+
+/// Upgrades to the chart of today and waits until no other replica is left.
+fn upgrade_to(rig: &Rig, flags: &[&str]) {
+    let chart = chart();
+    let fixed = [
+        "upgrade",
+        RELEASE,
+        chart.to_str().unwrap(),
+        "--namespace",
+        SYSTEM,
+        "--wait",
+        "--timeout=120s",
+    ];
+    rig.helm(&[&fixed[..], flags].concat());
+    rig.wait_rolled_out();
+}
+
+fn names(rig: &Rig) -> Vec<String> {
+    let name = |pod: &Value| pod["metadata"]["name"].as_str().unwrap().to_owned();
+    rig.pods().iter().map(name).collect()
 }
 
 fn manages_ca(rig: &Rig) -> bool {
@@ -128,16 +174,24 @@ fn annotate(rig: &Rig, annotation: &str) {
     ]);
 }
 
-/// The line of each replica's readiness about its certificate.
+/// The serial number of each replica's certificate, from its readiness; empty while it is not ready.
 fn serials(rig: &Rig) -> Vec<String> {
-    let line = |pod: &Value| {
-        let name = pod["metadata"]["name"].as_str().unwrap();
+    let serial = |name: &String| {
         let path = format!("/api/v1/namespaces/{SYSTEM}/pods/{name}:8080/proxy/readyz");
         let text = stdout_of(&mut rig.cluster.kubectl(["get", "--raw", &path])).unwrap_or_default();
-        let line = text.lines().find(|line| line.contains("certificate: serial"));
-        line.unwrap_or_default().to_owned()
+        let (_, after) = text.split_once("certificate: serial ").unwrap_or_default();
+        let (serial, _) = after.split_once(',').unwrap_or_default();
+        serial.to_owned()
     };
-    rig.pods().iter().map(line).collect()
+    names(rig).iter().map(serial).collect()
+}
+
+/// The same of replicas that are ready.
+fn known_serials(rig: &Rig) -> Vec<String> {
+    rig.wait("the serial number of every replica", || {
+        let now = serials(rig);
+        (now.len() == 2 && !now.contains(&String::new())).then_some(now)
+    })
 }
 
 fn wait_renewed(rig: &Rig, before: &[String]) {
@@ -159,5 +213,5 @@ fn restarts(rig: &Rig) -> u64 {
 }
 
 fn all_ready(rig: &Rig) -> bool {
-    rig.pods().iter().all(|pod| crate::rig::is_true(pod, "Ready"))
+    rig.pods().iter().all(|pod| is_true(pod, "Ready"))
 }
