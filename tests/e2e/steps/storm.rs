@@ -1,7 +1,8 @@
 //! What changes while the cluster is busy, and must not be noticed.
 
 use datagate_env::stdout_of;
-use serde_json::Value;
+use k8s_openapi::ByteString;
+use serde_json::{Value, json};
 
 use super::Done;
 use super::first_day::chart;
@@ -11,6 +12,8 @@ use crate::workloads::{FREE, PAUSED, TEAM, training};
 
 /// The Secret with the CA that datagate manages.
 const CA_SECRET: &str = "datagate-ca";
+/// The configuration by which the API server is made to connect anew.
+const HANDSHAKE: &str = "handshake.e2e";
 
 /// From a chart whose CA came from a template to one whose CA is datagate's own: Helm takes the old bundle away before the
 /// first new replica can write its own. What is governed is refused for as long, and nothing may get past.
@@ -31,6 +34,15 @@ pub fn upgrade_from_previous(rig: &mut Rig) -> Done {
         .load("upgrade from the chart with a CA by template", 1, tally.clone());
     tally.nothing_got_past();
     assert!(manages_ca(rig));
+    // In the old chart today's program is not told its pod, so what its replicas reported is owned by nobody.
+    rig.kubectl(&[
+        "delete",
+        "leases",
+        "--namespace",
+        SYSTEM,
+        "--selector=datagate.dev/replica",
+        "--wait=false",
+    ]);
     Done::Yes
 }
 
@@ -78,7 +90,9 @@ pub fn leaf_rotation(rig: &mut Rig) -> Done {
         let before = known_serials(rig);
         annotate(rig, &format!("datagate.dev/renew-leaf=e2e-{number}"));
         wait_renewed(rig, &before);
+        shake_hands(rig, number);
     }
+    rig.kubectl(&["delete", "validatingwebhookconfiguration", HANDSHAKE]);
     let tally = load.end(rig);
     rig.figures.load("leaf rotation", times, tally.clone());
     tally.nobody_noticed();
@@ -200,6 +214,42 @@ fn wait_renewed(rig: &Rig, before: &[String]) {
         let renewed =
             now.len() == before.len() && now.iter().all(|it| !it.is_empty() && !before.contains(it));
         renewed.then_some(())
+    });
+}
+
+/// Has the API server connect anew. It keeps its connections, so it would not see a new leaf before they end; but for an entry
+/// whose bundle differs, here in empty lines, it has none yet.
+fn shake_hands(rig: &Rig, number: usize) {
+    let ours = ["validatingwebhookconfiguration", RELEASE];
+    let ours = rig.cluster.get(ours).unwrap();
+    let mut entry = ours["webhooks"][0].clone();
+    let text = entry["clientConfig"]["caBundle"].take();
+    let mut bundle: ByteString = serde_json::from_value(text).unwrap();
+    bundle.0.extend(vec![b'\n'; number + 1]);
+    let name = format!("leaf-{number}.{HANDSHAKE}");
+    entry["name"] = json!(name);
+    entry["clientConfig"]["caBundle"] = json!(bundle);
+    entry["matchConditions"] = json!([]);
+    entry["rules"] = json!([{
+        "apiGroups": ["batch"], "apiVersions": ["v1"], "resources": ["jobs"], "operations": ["CREATE"],
+    }]);
+    // What the load submits is asked twice from here on, and an answer that fails is counted there.
+    rig.apply(&json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": HANDSHAKE},
+        "webhooks": [entry],
+    }));
+    let answered = [
+        r#"apiserver_admission_webhook_request_total{code="200""#.to_owned(),
+        format!("name=\"{name}\""),
+    ];
+    rig.wait("the API server has asked over a new connection", || {
+        let metrics = rig.kubectl(&["get", "--raw", "/metrics"]);
+        metrics
+            .lines()
+            .any(|line| answered.iter().all(|part| line.contains(part)))
+            .then_some(())
     });
 }
 
