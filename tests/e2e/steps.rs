@@ -18,7 +18,7 @@ type Step = (&'static str, fn(&mut Rig) -> Done);
 
 pub const STEPS: &[Step] = &[
     (
-        "the previous chart is installed into a restricted namespace",
+        "a chart is installed into a restricted namespace",
         first_day::install,
     ),
     (

@@ -34,6 +34,7 @@ fn previous_chart(rig: &Rig) -> Option<PathBuf> {
         .arg("-x")
         .current_dir(&dir)
         .stdin(archive.stdout.take().unwrap())
+        .stderr(Stdio::null())
         .status();
     let written = archive.wait().unwrap().success() && tar.unwrap().success();
     written.then(|| dir.join("charts/datagate"))
