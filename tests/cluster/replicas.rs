@@ -235,7 +235,7 @@ fn a_webhook_configuration_that_lets_something_pass_is_told() {
     assert_eq!(rig.server.metric("datagate_registration_drift"), Some(0.0));
     let original = api.get_path(CONFIGURATION).admitted();
     let exempt = json!({"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["ml"]});
-    let drifts: [(&str, Drift<'_>); 6] = [
+    let drifts: [(&str, Drift<'_>); 7] = [
         ("training.datagate.dev is gone", &|hooks| {
             hooks.as_array_mut().unwrap().remove(0);
         }),
@@ -260,6 +260,12 @@ fn a_webhook_configuration_that_lets_something_pass_is_told() {
         ("training.datagate.dev has a match condition never", &|hooks| {
             hooks[0]["matchConditions"] = json!([{"name": "never", "expression": "false"}]);
         }),
+        (
+            "match condition changed of training.datagate.dev was edited",
+            &|hooks| {
+                hooks[0]["matchConditions"][0]["expression"] = json!("false");
+            },
+        ),
     ];
     for (said, drift) in drifts {
         let mut hooks = original["webhooks"].clone();
