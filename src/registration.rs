@@ -11,6 +11,9 @@ use tokio::sync::watch;
 use crate::object::{self, Config};
 use crate::stop::Stop;
 
+/// The annotation in which the chart notes the hashes of the match conditions that it writes.
+const CONDITIONS: &str = "datagate.dev/match-conditions-sha256";
+
 /// The registration as it was last seen.
 pub type Seen = object::Seen<Registration>;
 
@@ -24,6 +27,8 @@ pub struct Registration {
     pub uid: String,
     /// Which version of it.
     pub resource_version: String,
+    /// What the chart noted of the match conditions that it wrote: `NAME=SHA256` of each expression, separated by commas.
+    pub conditions: Option<String>,
     /// Its entries, in their order.
     pub entries: Vec<ValidatingWebhook>,
 }
@@ -31,7 +36,9 @@ pub struct Registration {
 impl From<ValidatingWebhookConfiguration> for Registration {
     fn from(configuration: ValidatingWebhookConfiguration) -> Self {
         let metadata = configuration.metadata;
+        let mut annotations = metadata.annotations.unwrap_or_default();
         Self {
+            conditions: annotations.remove(CONDITIONS),
             uid: metadata.uid.unwrap_or_default(),
             resource_version: metadata.resource_version.unwrap_or_default(),
             entries: configuration.webhooks.unwrap_or_default(),

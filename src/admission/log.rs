@@ -1,11 +1,12 @@
 //! The decision log: one line of JSON on standard output for each governed decision.
 //!
 //! The lines are evidence, so their shape is stable and documented in `docs/decision-log.md`. Writing happens on a thread
-//! of its own; a request waits for it only if the reader of our output is far behind.
+//! of its own, and no request waits for it: a node whose log pipe is stuck must not stop who is being admitted. What is
+//! lost is counted.
 
 use std::io::{BufWriter, Write};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use serde::Serialize;
 use super::pseudonym::Pseudonyms;
 use super::{Mode, Subject};
 
-/// Lines that may wait for the writer.
+/// Lines that may wait for the writer: about four MiB.
 const QUEUE: usize = 4096;
 
 /// Where decisions are written.
@@ -128,20 +129,23 @@ impl DecisionLog {
         if let Some(pseudonyms) = &self.pseudonyms {
             record.pseudonymise(pseudonyms);
         }
-        let line = serde_json::to_vec(&record).ok().map(|mut line| {
-            line.push(b'\n');
-            line
-        });
-        let written = line.is_some_and(|line| self.lines.send(line).is_ok());
-        if !written {
-            // Only a writer that died is an error, and then there is nowhere to say so but here.
-            tracing::error!(
-                uid = record.uid,
-                decision = record.decision,
-                "the decision log is closed"
-            );
+        let Ok(mut line) = serde_json::to_vec(&record) else {
+            return false;
+        };
+        line.push(b'\n');
+        match self.lines.try_send(line) {
+            Ok(()) => true,
+            // Diagnostics go to the same runtime as our output, and would stop us where it has stopped.
+            Err(TrySendError::Full(_)) => false,
+            Err(TrySendError::Disconnected(_)) => {
+                tracing::error!(
+                    uid = record.uid,
+                    decision = record.decision,
+                    "the decision log is closed"
+                );
+                false
+            }
         }
-        written
     }
 }
 

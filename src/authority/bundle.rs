@@ -173,6 +173,7 @@ mod tests {
             uid: uid.to_owned(),
             resource_version: version.to_owned(),
             entries,
+            ..Registration::default()
         }
     }
 

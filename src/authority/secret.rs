@@ -45,11 +45,11 @@ pub struct Authorities {
 /// What operators ask for with annotations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Requests {
-    /// The value of [`RENEW_LEAF`].
+    /// The value of `datagate.dev/renew-leaf`.
     pub renew_leaf: Option<String>,
-    /// The value of [`ROTATE_CA`], if it has not been heeded.
+    /// The value of `datagate.dev/rotate-ca`, if it has not been heeded.
     pub rotate_ca: Option<String>,
-    /// Whether there is a [`FORGET_PREVIOUS`].
+    /// Whether there is a `datagate.dev/forget-previous`.
     pub forget_previous: bool,
 }
 

@@ -41,7 +41,7 @@ pub struct CertificateFlags {
         requires = "serving_name"
     )]
     ca_secret: Option<String>,
-    /// A name by which the API server calls datagate, for the certificate: <service>.<namespace>.svc.
+    /// A name by which the API server calls datagate, for the certificate: `SERVICE.NAMESPACE.svc`.
     #[arg(
         long,
         value_name = "DNS",

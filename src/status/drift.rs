@@ -2,6 +2,7 @@
 //!
 //! What asks more often than it must is no drift: it costs calls and opens nothing.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use datagate_core::render::{Alteration, Altered};
 use datagate_core::workload::{Info, KnownKind, Scope};
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhook;
@@ -9,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 use serde_json::json;
 
 use crate::coverage::rules::{Configuration, Resource, Rules};
+use crate::registration::Registration;
 
 /// The label that the API server itself writes on a namespace.
 const NAME: &str = "kubernetes.io/metadata.name";
@@ -64,7 +66,7 @@ struct Entry {
 
 /// All ways in which the entries let something pass.
 #[must_use]
-pub fn alterations(hooks: &[ValidatingWebhook], expected: &Expected<'_>) -> Vec<Alteration> {
+pub fn alterations(registration: &Registration, expected: &Expected<'_>) -> Vec<Alteration> {
     let mut found = Vec::new();
     for entry in &ENTRIES {
         let mut tell = |what| {
@@ -73,8 +75,12 @@ pub fn alterations(hooks: &[ValidatingWebhook], expected: &Expected<'_>) -> Vec<
                 what,
             });
         };
-        match hooks.iter().find(|hook| hook.name == entry.name) {
-            Some(hook) => entry.compare(hook, expected, &mut tell),
+        match registration.entries.iter().find(|hook| hook.name == entry.name) {
+            Some(hook) => {
+                entry.compare(hook, expected, &mut tell);
+                let noted = registration.conditions.as_deref().unwrap_or_default();
+                edited(hook, noted).for_each(tell);
+            }
             None => tell(Altered::Gone),
         }
     }
@@ -164,6 +170,24 @@ impl Entry {
     }
 }
 
+/// The match conditions whose expression is another than the one that was noted. It is noted in the same object, so that an
+/// upgrade changes both at once; whoever edits both on purpose is for the chart's guard to stop.
+fn edited<'a>(hook: &'a ValidatingWebhook, noted: &'a str) -> impl Iterator<Item = Altered> + 'a {
+    let noted = move |name: &str| {
+        let mut all = noted.split(',').filter_map(|it| it.split_once('='));
+        all.find(|(of, _)| *of == name).map(|(_, hash)| hash)
+    };
+    let conditions = hook.match_conditions.iter().flatten();
+    conditions
+        .filter(move |it| noted(&it.name).is_some_and(|hash| hash != sha256(&it.expression)))
+        .map(|it| Altered::Edited(it.name.as_str().into()))
+}
+
+fn sha256(text: &str) -> String {
+    let hash = digest(&SHA256, text.as_bytes());
+    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A kind and its subresources.
 fn doors(info: &'static Info) -> impl Iterator<Item = (&'static Info, Option<&'static str>)> {
     let parts = info.subresources.iter().map(move |it| (info, Some(*it)));
@@ -192,6 +216,8 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+
+    const TRUE: &str = "b5bea41b6c623f7c09f1bf24dcae58ebab3c0cdd90ad966bc43a45b44867e12b";
 
     /// What the chart installs, in short.
     fn hooks() -> Value {
@@ -231,14 +257,19 @@ mod tests {
     fn told(change: impl FnOnce(&mut Value), observe: bool) -> Vec<String> {
         let mut hooks = hooks();
         change(&mut hooks);
-        let hooks: Vec<ValidatingWebhook> = serde_json::from_value(hooks).unwrap();
+        let registration = Registration {
+            // Of the expressions in `hooks`, by another implementation: printf true | sha256sum
+            conditions: Some(format!("changed={TRUE},concerned={TRUE}")),
+            entries: serde_json::from_value(hooks).unwrap(),
+            ..Registration::default()
+        };
         let excluded = ["kube-system", "datagate-system", "gpu"].map(str::to_owned);
         let expected = Expected {
             excluded: &excluded,
             observe,
             namespace: "datagate-system",
         };
-        let all = alterations(&hooks, &expected);
+        let all = alterations(&registration, &expected);
         all.iter()
             .map(|it| {
                 let text = ready(Ready::WebhookAltered {
@@ -348,6 +379,11 @@ mod tests {
                 "{key}: {told:?}"
             );
         }
+        let expression = |hooks: &mut Value| hooks[1]["matchConditions"][0]["expression"] = json!("false");
+        expect(
+            told(expression, false),
+            "match condition changed of core.datagate.dev was edited",
+        );
         let elsewhere = json!({"service": {"name": "datagate", "namespace": "other"}});
         expect(
             told(change("clientConfig", elsewhere), false),

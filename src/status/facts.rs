@@ -55,7 +55,7 @@ impl Webhook {
             observe: config.observe,
             namespace: &config.namespace,
         };
-        match alterations(&registration.entries, &expected) {
+        match alterations(registration, &expected) {
             none if none.is_empty() => Self::Present,
             alterations => Self::Altered { name, alterations },
         }

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1 as core;
+use kube::core::{ApiResource, NotUsed, Object};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt as _};
+use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -64,6 +66,21 @@ pub struct Owner {
     pub name: String,
     /// Which pod of this name.
     pub uid: String,
+}
+
+/// A pod, as far as it matters here: to read all that a pod can hold would add a megabyte to the program.
+type Pod = Object<NotUsed, PodStatus>;
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct PodStatus {
+    #[serde(default)]
+    conditions: Option<Vec<PodCondition>>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct PodCondition {
+    r#type: String,
+    status: String,
 }
 
 /// How the replicas decide.
@@ -230,7 +247,8 @@ impl Standing {
 
 /// Keeps `replicas` up to date. Never ends: whatever fails is tried again.
 pub(super) async fn follow(config: &Config, client: Client, replicas: &watch::Sender<Replicas>) {
-    let pods = Api::<Pod>::namespaced(client.clone(), &config.namespace);
+    let kind = ApiResource::erase::<core::Pod>(&());
+    let pods = Api::<Pod>::namespaced_with(client.clone(), &config.namespace, &kind);
     futures::join!(reports(config, client, replicas), silence(&pods, replicas));
 }
 
@@ -256,10 +274,8 @@ async fn silence(pods: &Api<Pod>, replicas: &watch::Sender<Replicas>) {
 
 /// Whether requests may be sent to a pod: it is ready and nobody is deleting it.
 fn is_asked(pod: &Pod, owner: &Owner) -> bool {
-    let conditions = pod.status.iter().flat_map(|it| it.conditions.iter().flatten());
-    let ready = conditions
-        .into_iter()
-        .any(|it| it.type_ == "Ready" && it.status == "True");
+    let mut conditions = pod.status.iter().flat_map(|it| it.conditions.iter().flatten());
+    let ready = conditions.any(|it| it.r#type == "Ready" && it.status == "True");
     ready && pod.metadata.uid.as_ref() == Some(&owner.uid) && pod.metadata.deletion_timestamp.is_none()
 }
 

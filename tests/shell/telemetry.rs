@@ -35,6 +35,21 @@ impl Write for Lines {
     }
 }
 
+/// Standard output that nobody reads any more.
+struct Stuck(Receiver<()>);
+
+impl Write for Stuck {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        // Until the test is over.
+        let _ = self.0.recv();
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// An admission whose log can be read.
 fn logging(pseudonyms: Option<Pseudonyms>) -> (Admission<Nowhere>, Arc<Metrics>, Receiver<String>) {
     let (sender, lines) = channel();
@@ -65,6 +80,26 @@ async fn a_line_is_exactly_this() {
         r#"{{"type":"decision","time":"2026-01-01T00:00:00Z","uid":"{UID}","decision":"Denied","ground":"Judged","operation":"CREATE","dryRun":false,"object":{{"apiVersion":"batch/v1","kind":"Job","namespace":"ml","name":"j"}},"user":"ada","purposes":[],"policies":[{{"name":"p","uid":"","generation":0}}],"datasets":[],"evidence":[],"findings":[{{"reason":"DataUndeclared","action":"Deny","policy":"p","field":"","message":"{said}"}}]}}"#
     );
     assert_eq!(line, expected + "\n");
+}
+
+/// One thread decides here: one line that waited would be the end.
+#[tokio::test]
+async fn output_that_nobody_reads_stops_no_decision() {
+    let (over, stuck) = channel();
+    let log = DecisionLog::to(Stuck(stuck)).unwrap();
+    let clock = Arc::new(|| "2026-01-01T00:00:00Z".parse().unwrap());
+    let metrics = Arc::new(Metrics::new());
+    let admission = Admission::new(worlds(), Nowhere, clock, metrics.clone(), log, Mode::Enforce);
+    let body = review("{}", GPU);
+    for _ in 0..6_000 {
+        let reply = admission
+            .admit(body.clone().into(), Instant::now() + Duration::from_secs(4))
+            .await;
+        let answer = String::from_utf8_lossy(&reply.body);
+        assert!(answer.contains("[DataUndeclared]"), "{answer}");
+    }
+    assert!(metrics.log_lost.get() > 1_000, "{}", metrics.log_lost.get());
+    drop(over);
 }
 
 #[tokio::test]

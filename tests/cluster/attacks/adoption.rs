@@ -82,7 +82,7 @@ fn attack_05_claims_of_every_operator() {
             }
             let owner = json!({
                 "apiVersion": format!("{}/v1", adoption.owners),
-                "kind": "Owner",
+                "kind": adoption.owner_kinds.first().unwrap_or(&"Owner"),
                 "metadata": {"name": "owner", "uid": UID},
             });
             let reference = "OwnerUnverified metadata.ownerReferences";

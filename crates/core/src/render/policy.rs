@@ -149,6 +149,8 @@ pub enum Altered {
     Label(Box<str>),
     /// It has a match condition of this name, which datagate does not know.
     Condition(Box<str>),
+    /// Its match condition of this name is not the one that was installed.
+    Edited(Box<str>),
     /// It asks a Service of this namespace, which is not datagate's.
     Elsewhere(Box<str>),
 }
@@ -170,6 +172,7 @@ impl Altered {
             Self::Namespace(name) => format!("namespaceSelector of {entry} leaves out {}", shown(name)),
             Self::Label(key) => format!("namespaceSelector of {entry} selects by {}", shown(key)),
             Self::Condition(name) => format!("{entry} has a match condition {}", shown(name)),
+            Self::Edited(name) => format!("match condition {} of {entry} was edited", shown(name)),
             Self::Elsewhere(namespace) => {
                 format!("{entry} asks a Service in namespace {}", shown(namespace))
             }

@@ -3,6 +3,7 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::client::PATH;
 
@@ -49,7 +50,33 @@ pub(super) fn obstacles() -> Vec<String> {
             CNI_FOLDERS.join(", ")
         ));
     }
+    if reasons.is_empty() {
+        reasons.extend(trial());
+    }
     reasons
+}
+
+/// What keeps a process from the namespaces of a node although it has the rights: a sandbox's filter of system calls, for
+/// example.
+fn trial() -> Option<String> {
+    let mut unshare = Command::new("unshare");
+    unshare.args([
+        "--mount",
+        "--net",
+        "--pid",
+        "--ipc",
+        "--uts",
+        "--cgroup",
+        "--fork",
+        "--mount-proc",
+    ]);
+    let tried = unshare.args(["mount", "-t", "tmpfs", "tmpfs", "/run"]).output();
+    let told = match tried {
+        Ok(output) if output.status.success() => return None,
+        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Some(format!("namespaces cannot be made here: {told}"))
 }
 
 /// The folder with the CNI plugins.
