@@ -20,9 +20,9 @@ help: ## List these targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: check-tools ## See it work, end to end, on a real Kubernetes API server
+demo: check-tools ## See it work, end to end, on a real node where one can run and the image is made, else on an API server
 	$(CARGO) build --quiet --package datagate --package datagate-env
-	@DATAGATE_BIN=$(abspath $(TARGET))/debug $(ENV) run -- examples/demo/run.sh
+	@DATAGATE_BIN=$(abspath $(TARGET))/debug examples/demo/start.sh $(abspath $(IMAGE))
 
 .PHONY: test
 test: check-tools ## Run all tests, those on a real API server included

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # datagate's main job, end to end, on a real API server. `make demo` runs it; it needs kubectl and helm on the PATH and an
-# administrator's KUBECONFIG, which `datagate-env run` gives it.
+# administrator's KUBECONFIG, which `datagate-env run` gives it. With DATAGATE_DEMO_NODE there is a node, which has the image of
+# datagate: then the chart runs it, and pods run. Without, the server is a process beside the cluster.
 #
 # Whatever is expected is checked: a refusal must name exactly the expected reasons, or the demo fails.
 set -euo pipefail
@@ -8,6 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 demo=examples/demo
 bin=${DATAGATE_BIN:-target/debug}
+node=${DATAGATE_DEMO_NODE:-}
 work=$(mktemp -d)
 server=
 
@@ -35,6 +37,7 @@ indent() { sed "s/^/${1:-}  /; s/\$/${1:+$off}/"; }
 
 fail() {
   printf '\n%sthe demo failed: %s%s\n' "$red" "$1" "$off" >&2
+  [[ -z $node ]] || server_log >"$work/server.log" 2>/dev/null || true
   if [[ -s $work/server.log ]]; then
     printf 'the end of the server'\''s log:\n' >&2
     tail -n 15 "$work/server.log" >&2
@@ -107,26 +110,52 @@ free_port() {
   done
 }
 
-section "Install: custom resources, roles and the webhook configuration"
-port=$(free_port)
-"$bin/datagate-env" cert 127.0.0.1 "$work/tls"
-install=(helm install datagate charts/datagate --namespace datagate-system --create-namespace
-  --set "webhook.url=https://127.0.0.1:$port/validate" --set-file "webhook.caBundle=$work/tls/ca.crt")
-prompt "${install[@]}"
-"${install[@]}" >"$work/out" 2>&1 || { indent <"$work/out"; fail "this command should have succeeded"; }
-grep '^STATUS' "$work/out" | indent
+# What datagate writes: its own log and a line for each decision.
+server_log() { kubectl logs --namespace datagate-system --selector app.kubernetes.io/name=datagate --tail=-1; }
+decisions() { if [[ -n $node ]]; then server_log; else cat "$work/decisions.jsonl"; fi; }
 
-say ""
-say "The server runs as a process beside the cluster, with the rights of the chart's service account and no others."
-token=$(kubectl create token datagate --namespace datagate-system)
-kubectl config view --raw --flatten >"$work/kubeconfig"
-kubectl --kubeconfig "$work/kubeconfig" config set-credentials datagate --token="$token" >/dev/null
-kubectl --kubeconfig "$work/kubeconfig" config set-context --current --user=datagate >/dev/null
-serve=(datagate serve "--listen=127.0.0.1:$port" "--admin-listen=127.0.0.1:0" "--tls-cert=$work/tls/tls.crt"
-  "--tls-key=$work/tls/tls.key" --namespace=datagate-system --webhook-name=datagate --log-format=text)
-prompt "${serve[@]}"
-KUBECONFIG=$work/kubeconfig "$bin/${serve[0]}" "${serve[@]:1}" >"$work/decisions.jsonl" 2>"$work/server.log" &
-server=$!
+# The images that the jobs name are in no registry. Here one program stands for all of them, which says so and ends.
+stand_ins() {
+  local image stand_in=localhost/stand-in:1
+  printf 'fn main() { println!("done"); }\n' >"$work/stand-in.rs"
+  rustc -C opt-level=s -C target-feature=+crt-static -o "$work/stand-in" "$work/stand-in.rs"
+  "$bin/datagate-env" image --name "$stand_in" --output "$work/stand-in.tar" "$work/stand-in"
+  on-node ctr --namespace k8s.io images import - <"$work/stand-in.tar"
+  while read -r image; do
+    on-node ctr --namespace k8s.io images tag "$stand_in" "$image"
+  done < <(sed -n 's/^ *image: //p' $demo/jobs/*.yaml | sort -u)
+}
+
+if [[ -n $node ]]; then
+  section "Install: custom resources, roles, the webhook configuration, and two replicas that run on the node"
+  stand_ins >"$work/out" 2>&1 || { indent <"$work/out"; fail "the images of the jobs could not be made"; }
+  install=(helm install datagate charts/datagate --namespace datagate-system --create-namespace --wait)
+  prompt "${install[@]}"
+  "${install[@]}" >"$work/out" 2>&1 || { indent <"$work/out"; fail "this command should have succeeded"; }
+  grep '^STATUS' "$work/out" | indent
+  show kubectl get pods --namespace datagate-system
+else
+  section "Install: custom resources, roles and the webhook configuration"
+  port=$(free_port)
+  "$bin/datagate-env" cert 127.0.0.1 "$work/tls"
+  install=(helm install datagate charts/datagate --namespace datagate-system --create-namespace
+    --set "webhook.url=https://127.0.0.1:$port/validate" --set-file "webhook.caBundle=$work/tls/ca.crt")
+  prompt "${install[@]}"
+  "${install[@]}" >"$work/out" 2>&1 || { indent <"$work/out"; fail "this command should have succeeded"; }
+  grep '^STATUS' "$work/out" | indent
+
+  say ""
+  say "The server runs as a process beside the cluster, with the rights of the chart's service account and no others."
+  token=$(kubectl create token datagate --namespace datagate-system)
+  kubectl config view --raw --flatten >"$work/kubeconfig"
+  kubectl --kubeconfig "$work/kubeconfig" config set-credentials datagate --token="$token" >/dev/null
+  kubectl --kubeconfig "$work/kubeconfig" config set-context --current --user=datagate >/dev/null
+  serve=(datagate serve "--listen=127.0.0.1:$port" "--admin-listen=127.0.0.1:0" "--tls-cert=$work/tls/tls.crt"
+    "--tls-key=$work/tls/tls.key" --namespace=datagate-system --webhook-name=datagate --log-format=text)
+  prompt "${serve[@]}"
+  KUBECONFIG=$work/kubeconfig "$bin/${serve[0]}" "${serve[@]:1}" >"$work/decisions.jsonl" 2>"$work/server.log" &
+  server=$!
+fi
 
 section "Data governance: one policy, four datasets"
 kubectl create namespace ml >/dev/null
@@ -171,12 +200,24 @@ show kubectl patch dsp member-data --type=json --patch='[{"op": "add", "path": "
     {"name": "canada", "match": {"regions": ["CA"], "sourceCategories": ["UserData"]},
      "effectiveFrom": "2026-01-01T00:00:00Z", "authority": "OPC"}}]'
 until_true "the new pause is in force" would_be_refused_for $demo/jobs/no-filter.yaml 'RegionPaused StepMissing'
-pod=$(kubectl get pods --namespace ml --selector batch.kubernetes.io/job-name=finetune --output=name)
-say "The Job wants two completions. There is no node here, so we say in its place that the first Pod has finished:"
-show kubectl patch "$pod" --namespace ml --subresource=status --patch='{"status": {"phase": "Succeeded"}}'
+if [[ -n $node ]]; then
+  say "The Job wants two completions, and its first Pod waits for a GPU. Now the node has some, as a device plugin would say:"
+  gpus=(kubectl patch node node --subresource=status --type=json "--patch=[
+    {\"op\": \"add\", \"path\": \"/status/capacity/nvidia.com~1gpu\", \"value\": \"4\"},
+    {\"op\": \"add\", \"path\": \"/status/allocatable/nvidia.com~1gpu\", \"value\": \"4\"}]")
+  show "${gpus[@]}"
+else
+  pod=$(kubectl get pods --namespace ml --selector batch.kubernetes.io/job-name=finetune --output=name)
+  say "The Job wants two completions. There is no node here, so we say in its place that the first Pod has finished:"
+  show kubectl patch "$pod" --namespace ml --subresource=status --patch='{"status": {"phase": "Succeeded"}}'
+fi
 next_pod_refused() { kubectl events --namespace ml --for job/finetune 2>/dev/null | grep 'FailedCreate.*RegionPaused' >/dev/null; }
 until_true "the next Pod is refused" next_pod_refused
 show kubectl events --namespace ml --for job/finetune
+if [[ -n $node ]]; then
+  say "The first Pod ran: the filter, and then the trainer."
+  show kubectl get pods --namespace ml --selector batch.kubernetes.io/job-name=finetune
+fi
 
 section "What stands"
 in_force() {
@@ -188,7 +229,7 @@ until_true "the status of the policy says so" in_force
 show kubectl get dsp,dsr
 
 section "What stays: one line for each decision; here that on the Pod, with line breaks for reading"
-refused_pod() { grep '"decision":"Denied".*"kind":"Pod"' "$work/decisions.jsonl" >"$work/out"; }
+refused_pod() { decisions 2>/dev/null | grep '"decision":"Denied".*"kind":"Pod"' >"$work/out"; }
 until_true "the decision is logged" refused_pod
 head -n 1 "$work/out" | sed -E 's/,"(object|user|policies|datasets|findings|message)"/,\n "\1"/g' | indent
 
