@@ -9,7 +9,7 @@ use std::time::Duration;
 use datagate_api::v1alpha1::DatasetPolicy;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::core::Status;
 use kube::{Api, Client};
 use serde::de::DeserializeOwned;
@@ -21,6 +21,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Whom the refusals of the policy name.
 const CONTACT: &str = "whoever ran datagate selftest";
+
+/// The label by which a selftest knows what it made.
+const MADE_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "datagate-selftest");
 
 /// What is tested.
 #[derive(Clone, Debug)]
@@ -48,6 +51,16 @@ pub enum Error {
         what: String,
         /// Why it failed.
         error: Box<kube::Error>,
+    },
+    /// Something of the name that it wants is there, and is not its own.
+    #[error(
+        "{kind} {name} exists and was made by nobody's selftest, so it is left alone. Choose another --name"
+    )]
+    Taken {
+        /// The kind.
+        kind: &'static str,
+        /// The name.
+        name: String,
     },
     /// It was told to stop.
     #[error("stopped by a signal before the end")]
@@ -284,17 +297,10 @@ impl Test<'_> {
     /// Removes what was made, and waits for nothing.
     async fn remove(&mut self) -> Result<(), Error> {
         let name = self.options.name.clone();
-        let what = |kind: &str| format!("remove {kind} {name}, which this test made: do it by hand");
-        let policy = gone(
-            self.policies().delete(&name, &DeleteParams::default()).await,
-            || what("DatasetPolicy"),
-        );
+        let policy = remove_own(&self.policies(), "DatasetPolicy", &name).await;
         let namespace = match &self.options.namespace {
             Some(_) => Ok(false),
-            None => gone(
-                self.namespaces().delete(&name, &DeleteParams::default()).await,
-                || what("namespace"),
-            ),
+            None => remove_own(&self.namespaces(), "namespace", &name).await,
         };
         if policy? {
             (self.say)(&format!("removed DatasetPolicy {name}"));
@@ -314,9 +320,34 @@ fn findings(status: &Status) -> impl Iterator<Item = &str> {
         .map(|cause| cause.message.as_str())
 }
 
-/// Whether something was there to be deleted.
-fn gone<T>(deleted: kube::Result<T>, what: impl Fn() -> String) -> Result<bool, Error> {
-    match deleted {
+/// Deletes what a selftest made, and nothing else: `--name` may be that of a policy in force. Says whether there was any.
+async fn remove_own<K>(api: &Api<K>, kind: &'static str, name: &str) -> Result<bool, Error>
+where
+    K: Clone + std::fmt::Debug + DeserializeOwned,
+{
+    let what = || format!("remove {kind} {name}, which this test made: do it by hand");
+    let found = api.get_metadata_opt(name).await;
+    let Some(found) = found.map_err(|error| unable(what(), error))? else {
+        return Ok(false);
+    };
+    let metadata = found.metadata;
+    // On its way out already, whoever made it.
+    if metadata.deletion_timestamp.is_some() {
+        return Ok(false);
+    }
+    let maker = metadata.labels.as_ref().and_then(|it| it.get(MADE_BY.0));
+    if maker.is_none_or(|it| it != MADE_BY.1) {
+        let name = name.to_owned();
+        return Err(Error::Taken { kind, name });
+    }
+    let this = Preconditions {
+        uid: metadata.uid,
+        resource_version: None,
+    };
+    match api
+        .delete(name, &DeleteParams::default().preconditions(this))
+        .await
+    {
         Ok(_) => Ok(true),
         // A namespace that is going already says conflict.
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
@@ -334,7 +365,7 @@ fn object<K: DeserializeOwned>(value: Value) -> Result<K, serde_json::Error> {
 }
 
 fn labels() -> Value {
-    json!({"app.kubernetes.io/managed-by": "datagate-selftest"})
+    json!({MADE_BY.0: MADE_BY.1})
 }
 
 /// Nobody lives in Antarctica, so nothing else is paused by this.

@@ -103,6 +103,29 @@ fn it_tells_whether_the_installation_works() {
             .output()
             .unwrap()
     };
+    // A name that something else has: that is never touched.
+    let theirs = policy("by-hand", "ml");
+    rig.api.create(&theirs).admitted();
+    rig.cluster.create_namespace("by-hand").unwrap();
+    let refused = admin(&[]);
+    let said = text(&refused);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    let why = "DatasetPolicy by-hand exists and was made by nobody's selftest, so it is left alone. Choose another --name";
+    assert!(said.contains(why), "{said}");
+    rig.api.get(&theirs).admitted();
+    rig.api.delete(&theirs, "Background");
+    let refused = admin(&[]);
+    let said = text(&refused);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("namespace by-hand exists"), "{said}");
+    let namespace = rig.api.get_path("/api/v1/namespaces/by-hand").admitted();
+    assert_eq!(
+        namespace["metadata"]["deletionTimestamp"],
+        Value::Null,
+        "{namespace:#}"
+    );
+    rig.api.delete(&namespace, "Background");
+
     let by_hand = admin(&[]);
     let said = text(&by_hand);
     assert!(by_hand.status.success(), "{said}");
